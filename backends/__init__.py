@@ -1,0 +1,1 @@
+"""The engines, each behind the token seam in `base.py`."""

@@ -1,0 +1,1 @@
+"""The llama.cpp engine: our own scheduling over its C API."""

@@ -1,0 +1,281 @@
+"""Owns every call into llama.cpp, behind typed, closable wrappers. The one file that imports it.
+
+Import it lazily: importing loads the native library. All objects but `NativeModel`'s tokenizer
+belong to the thread that made them. Native failures become ModelLoadError and EngineFailed.
+"""
+
+import ctypes
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.llama.options import LlamaOptions
+from core.errors import EngineFailed, ModelLoadError
+from core.sampling import SamplingPlan
+from core.setting_types import FlashAttention, KvCacheType
+from core.vocabulary import Vocabulary
+
+logger = logging.getLogger("llama_cpp")
+
+_GGML_TYPES = {
+    KvCacheType.F32: 0,
+    KvCacheType.F16: 1,
+    KvCacheType.Q4_0: 2,
+    KvCacheType.Q8_0: 8,
+    KvCacheType.BF16: 30,
+}
+_FLASH_ATTENTION = {FlashAttention.AUTO: -1, FlashAttention.OFF: 0, FlashAttention.ON: 1}
+_LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
+_FILE_TYPE_ALL_F32 = 0
+_VOCABULARY_BYTE_LEVEL = 2
+_RANDOM_SEED = 0xFFFFFFFF
+_NO_SLOT_FOUND = 1
+
+
+def version() -> str:
+    """The version of the binding, which carries llama.cpp itself."""
+    return str(llama_cpp.__version__)
+
+
+class LogRoute:
+    """Sends llama.cpp's log to `logging` until `close`; the callback must outlive every call.
+
+    `first_error` is the first line it logged as an error: the reason, where a load fails.
+    """
+
+    def __init__(self, level: str) -> None:
+        logger.setLevel(level)
+        self.first_error: str | None = None
+        self._last_level = logging.INFO
+        self._callback = llama_cpp.llama_log_callback(self._log)
+        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _log(self, level: int, text: bytes, _user: object) -> None:
+        self._last_level = _LOG_LEVELS.get(level, self._last_level)
+        line = text.decode("utf-8", "replace").rstrip()
+        if line.strip("."):
+            logger.log(self._last_level, "%s", line)
+        if self._last_level == logging.ERROR and self.first_error is None:
+            self.first_error = line.strip()
+
+    def close(self) -> None:
+        """Back to llama.cpp's own log, before the callback can be collected."""
+        llama_cpp.llama_log_set(llama_cpp.llama_log_callback(), ctypes.c_void_p(0))
+
+
+class NativeModel:
+    """Weights and vocabulary. `progress` gets the share loaded and returns False to give up."""
+
+    def __init__(
+        self, options: LlamaOptions, progress: Callable[[float], bool], route: LogRoute
+    ) -> None:
+        llama_cpp.llama_backend_init()
+        params = llama_cpp.llama_model_default_params()
+        params.n_gpu_layers = options.num_gpu_layers
+        callback = llama_cpp.llama_progress_callback(lambda share, _user: progress(float(share)))
+        params.progress_callback = callback
+        self._handle: Any = llama_cpp.llama_model_load_from_file(
+            str(options.model_path).encode(), params
+        )
+        if not self._handle:
+            reason = route.first_error or "it gave no reason"
+            raise ModelLoadError(f"llama.cpp could not load {options.model_path.name}: {reason}")
+        self._vocab: Any = llama_cpp.llama_model_get_vocab(self._handle)
+
+    @property
+    def handle(self) -> object:
+        return self._handle
+
+    @property
+    def trained_window(self) -> int:
+        return int(llama_cpp.llama_model_n_ctx_train(self._handle))
+
+    @property
+    def num_vocabulary(self) -> int:
+        return int(llama_cpp.llama_vocab_n_tokens(self._vocab))
+
+    @property
+    def is_float32(self) -> bool:
+        return bool(llama_cpp.llama_model_ftype(self._handle) == _FILE_TYPE_ALL_F32)
+
+    @property
+    def is_byte_level(self) -> bool:
+        return bool(llama_cpp.llama_vocab_type(self._vocab) == _VOCABULARY_BYTE_LEVEL)
+
+    def metadata(self, key: str) -> str | None:
+        """A metadata value as text; None where the file has no such key."""
+        size = 256
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            length = llama_cpp.llama_model_meta_val_str(self._handle, key.encode(), buffer, size)
+            if length < 0:
+                return None
+            if length < size:
+                return buffer.value.decode("utf-8", "replace")
+            size = length + 1
+
+    def tokenize(self, text: bytes, *, parse_control: bool) -> list[int]:
+        """Ids of `text`, nothing added. May be called from any thread."""
+        capacity = len(text) + 8
+        ids = (ctypes.c_int32 * capacity)()
+        count = llama_cpp.llama_tokenize(
+            self._vocab, text, len(text), ids, capacity, False, parse_control
+        )
+        if count < 0:
+            raise EngineFailed(f"llama.cpp's tokenizer failed on {len(text)} bytes")
+        return list(ids[:count])
+
+    def vocabulary(self) -> Vocabulary:
+        count = self.num_vocabulary
+        vocab = self._vocab
+        ends = ("eos", "eot", "eom")
+        end_ids = (self._metadata_id(f"tokenizer.ggml.{end}_token_id") for end in ends)
+        return Vocabulary(
+            pieces=tuple(self._piece(i) for i in range(count)),
+            control_ids=frozenset(
+                i for i in range(count) if llama_cpp.llama_vocab_is_control(vocab, i)
+            ),
+            bos_id=self._known_id(llama_cpp.llama_vocab_bos(vocab)),
+            eos_id=self._known_id(llama_cpp.llama_vocab_eos(vocab)),
+            metadata_end_ids=frozenset(i for i in end_ids if i is not None),
+            add_bos=bool(llama_cpp.llama_vocab_get_add_bos(vocab)),
+        )
+
+    def close(self) -> None:
+        if self._handle:
+            llama_cpp.llama_model_free(self._handle)
+            self._handle = self._vocab = None
+
+    def _metadata_id(self, key: str) -> int | None:
+        text = self.metadata(key)
+        return self._known_id(int(text)) if text is not None and text.isdigit() else None
+
+    def _known_id(self, token_id: int) -> int | None:
+        return int(token_id) if 0 <= token_id < self.num_vocabulary else None
+
+    def _piece(self, token_id: int) -> bytes:
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            length = llama_cpp.llama_token_to_piece(self._vocab, token_id, buffer, size, 0, True)
+            if length >= 0:
+                return buffer.raw[:length]
+            size = -length
+
+
+class NativeBatch:
+    """A batch of at most `capacity` tokens, filled through numpy views of its own memory."""
+
+    def __init__(self, capacity: int) -> None:
+        self._batch = llama_cpp.llama_batch_init(capacity, 0, 1)
+        shape = (capacity,)
+        self.token_ids = np.ctypeslib.as_array(self._batch.token, shape)
+        self.positions = np.ctypeslib.as_array(self._batch.pos, shape)
+        self.wants_logits = np.ctypeslib.as_array(self._batch.logits, shape)
+        np.ctypeslib.as_array(self._batch.n_seq_id, shape)[:] = 1
+        # One slot id a token: each row's pointer is replaced once by a cell of one flat array.
+        self.slots = np.zeros(capacity, dtype=np.int32)
+        self._rows = np.ctypeslib.as_array(
+            ctypes.cast(self._batch.seq_id, ctypes.POINTER(ctypes.c_size_t)), shape
+        )
+        self._own_rows = self._rows.copy()
+        cell = ctypes.sizeof(ctypes.c_int32)
+        self._rows[:] = self.slots.ctypes.data + np.arange(capacity, dtype=np.uintp) * cell
+
+    def sized(self, num_tokens: int) -> object:
+        """The native batch, to be passed on to llama_decode at once."""
+        self._batch.n_tokens = num_tokens
+        return self._batch
+
+    def close(self) -> None:
+        """Gives llama.cpp its own row pointers back first, which it frees. Call it once."""
+        self._rows[:] = self._own_rows
+        llama_cpp.llama_batch_free(self._batch)
+
+
+class NativeContext:
+    """The KV cache and compute buffers of a model, for `num_slots` sequences at once."""
+
+    def __init__(self, model: NativeModel, options: LlamaOptions, num_cells: int) -> None:
+        cache_type = options.cache_type
+        if cache_type is KvCacheType.AUTO:
+            cache_type = KvCacheType.F32 if model.is_float32 else KvCacheType.F16
+        flash = options.flash_attention
+        if flash is FlashAttention.AUTO and cache_type is KvCacheType.F32:
+            flash = FlashAttention.OFF
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = num_cells
+        params.n_seq_max = options.num_slots
+        params.n_batch = params.n_ubatch = options.batch_size
+        params.n_threads = params.n_threads_batch = options.threads
+        params.type_k = params.type_v = _GGML_TYPES[cache_type]
+        params.flash_attn_type = _FLASH_ATTENTION[flash]
+        params.kv_unified = True
+        self._handle: Any = llama_cpp.llama_init_from_model(model.handle, params)
+        if not self._handle:
+            raise ModelLoadError(
+                f"llama.cpp could not make a KV cache of {num_cells} tokens in {cache_type}: "
+                "lower JARVIS_LLAMA_KV_TOKENS or JARVIS_MODEL_CONTEXT_WINDOW"
+            )
+        self._memory = llama_cpp.llama_get_memory(self._handle)
+        self._num_vocabulary = model.num_vocabulary
+
+    @property
+    def handle(self) -> object:
+        return self._handle
+
+    def decode(self, batch: NativeBatch, num_tokens: int) -> None:
+        """Computes the batch's first `num_tokens` tokens. Raises EngineFailed."""
+        status = llama_cpp.llama_decode(self._handle, batch.sized(num_tokens))
+        if status == _NO_SLOT_FOUND:
+            raise EngineFailed(f"llama.cpp found no room in its KV cache for {num_tokens} tokens")
+        if status != 0:
+            raise EngineFailed(f"llama_decode returned {status} for {num_tokens} tokens")
+
+    def logits(self, num_rows: int) -> NDArray[np.float32]:
+        """(rows, vocabulary), in the batch's order, valid until the next decode."""
+        pointer = llama_cpp.llama_get_logits(self._handle)
+        return np.ctypeslib.as_array(
+            ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (num_rows, self._num_vocabulary)
+        )
+
+    def clear(self, slot: int) -> None:
+        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def close(self) -> None:
+        if self._handle:
+            llama_cpp.llama_free(self._handle)
+            self._handle = self._memory = None
+
+
+class NativeSampler:
+    """Draws by one plan: temperature, min_p, top_k, top_p, then the draw (core/sampling.py)."""
+
+    def __init__(self, plan: SamplingPlan) -> None:
+        self._chain = llama_cpp.llama_sampler_chain_init(
+            llama_cpp.llama_sampler_chain_default_params()
+        )
+        stages = [llama_cpp.llama_sampler_init_temp(plan.temperature)]
+        if plan.min_p > 0.0:
+            stages.append(llama_cpp.llama_sampler_init_min_p(plan.min_p, 1))
+        if plan.top_k is not None:
+            stages.append(llama_cpp.llama_sampler_init_top_k(plan.top_k))
+        if plan.top_p < 1.0:
+            stages.append(llama_cpp.llama_sampler_init_top_p(plan.top_p, 1))
+        stages.append(llama_cpp.llama_sampler_init_dist(_RANDOM_SEED))
+        for stage in stages:
+            llama_cpp.llama_sampler_chain_add(self._chain, stage)
+
+    def draw(self, context: NativeContext, batch_index: int) -> int:
+        """The id drawn from the logits of the token at `batch_index` of the last batch."""
+        return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, batch_index))
+
+    def close(self) -> None:
+        if self._chain:
+            llama_cpp.llama_sampler_free(self._chain)
+            self._chain = None
+

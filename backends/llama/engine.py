@@ -1,0 +1,197 @@
+"""Owns the engine thread: takes commands at step boundaries, runs steps, hands results out.
+
+Knows no event loop: what goes out is given to two callables that must be safe to call from here.
+Everything native lives and dies on this thread.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backends.base import ModelCard, TokenRequest
+from backends.llama.options import LlamaOptions
+from backends.llama.scheduler import Scheduler
+from backends.llama.tokenizer import LlamaTokenizer
+from core.errors import JarvisError, ModelLoadError
+from core.events import FinishReason
+from core.lifecycle import LoadProgress
+
+if TYPE_CHECKING:
+    from backends.llama.runner import Drawn, Runner
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the loop needs of a loaded model. The tokenizer may be called from any thread."""
+
+    card: ModelCard
+    tokenizer: LlamaTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """One generated id of one sequence."""
+
+    key: int
+    token_id: int
+    finish: FinishReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineListener:
+    """Where the thread reports to. `stopped` comes last, exactly once, None if it was closed."""
+
+    progress: Callable[[LoadProgress], None]
+    loaded: Callable[[Loaded], None]
+    emitted: Callable[[list[Emitted]], None]
+    stopped: Callable[[JarvisError | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Submit:
+    key: int
+    request: TokenRequest
+
+
+@dataclass(frozen=True, slots=True)
+class _Abort:
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Close:
+    pass
+
+
+_Command = _Submit | _Abort | _Close
+
+
+class EngineThread:
+    """A thread that loads one model and serves it until `close`."""
+
+    def __init__(self, options: LlamaOptions, listener: EngineListener) -> None:
+        self._options = options
+        self._listener = listener
+        self._commands: queue.SimpleQueue[_Command] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._live: dict[int, TokenRequest] = {}
+        self._thread = threading.Thread(target=self._main, name="llama-engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, key: int, request: TokenRequest) -> None:
+        """From any thread. Keys grow and are never reused."""
+        self._commands.put(_Submit(key, request))
+
+    def abort(self, key: int) -> None:
+        """From any thread; unknown and finished keys are fine."""
+        self._commands.put(_Abort(key))
+
+    def close(self) -> None:
+        """From any thread: ends a load or the current step, then the thread."""
+        self._closing.set()
+        self._commands.put(_Close())
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _main(self) -> None:
+        failure: JarvisError | None = None
+        try:
+            self._load_and_serve()
+        except JarvisError as error:
+            failure = error
+        except Exception as error:
+            logger.exception("the llama.cpp engine thread died")
+            failure = ModelLoadError(f"the llama.cpp engine died of {type(error).__name__}")
+        self._listener.stopped(failure)
+
+    def _load_and_serve(self) -> None:
+        self._report("loading llama.cpp", None)
+        # Here and not at the top: importing the bindings loads the native library.
+        from backends.llama.bindings import LogRoute
+        from backends.llama.runner import Runner
+
+        route = LogRoute(self._options.log_level)
+        try:
+            runner = Runner(self._options, self._progress, route)
+            tokenizer = LlamaTokenizer(runner.model)
+            try:
+                card = runner.describe(self._options.model_name)
+                self._listener.loaded(Loaded(card, tokenizer))
+                self._serve(runner)
+            finally:
+                tokenizer.close()
+                runner.close()
+        finally:
+            route.close()
+
+    def _progress(self, share: float) -> bool:
+        self._report(f"loading {self._options.model_path.name}", share)
+        return not self._closing.is_set()
+
+    def _report(self, step: str, fraction: float | None) -> None:
+        self._listener.progress(LoadProgress(step, fraction))
+
+    def _serve(self, runner: "Runner") -> None:
+        scheduler = Scheduler(
+            num_cells=runner.num_cells,
+            num_slots=self._options.num_slots,
+            batch_tokens=self._options.batch_size,
+        )
+        while self._take_commands(scheduler, runner):
+            self._step(scheduler, runner)
+
+    def _take_commands(self, scheduler: Scheduler, runner: "Runner") -> bool:
+        """Applies what has come; waits for something where there is no work. False: close."""
+        if not scheduler.has_work:
+            scheduler.check()
+        must_wait = not scheduler.has_work
+        while must_wait or not self._commands.empty():
+            command = self._commands.get()
+            must_wait = False
+            if isinstance(command, _Close):
+                return False
+            self._apply(command, scheduler, runner)
+        return True
+
+    def _apply(self, command: _Submit | _Abort, scheduler: Scheduler, runner: "Runner") -> None:
+        if isinstance(command, _Abort):
+            self._drop(command.key, scheduler, runner)
+            return
+        request = command.request
+        self._live[command.key] = request
+        runner.begin(command.key, request.sampling)
+        scheduler.submit(command.key, request.prompt_ids, request.max_tokens)
+
+    def _drop(self, key: int, scheduler: Scheduler, runner: "Runner") -> None:
+        if self._live.pop(key, None) is not None:
+            scheduler.release(key)
+            runner.forget(key)
+
+    def _step(self, scheduler: Scheduler, runner: "Runner") -> None:
+        if not scheduler.has_work:
+            return
+        emitted = [
+            self._accept(drawn, scheduler, runner) for drawn in runner.run(scheduler.plan())
+        ]
+        if emitted:
+            self._listener.emitted(emitted)
+
+    def _accept(self, drawn: "Drawn", scheduler: Scheduler, runner: "Runner") -> Emitted:
+        request = self._live[drawn.key]
+        num_output = scheduler.accept(drawn.key, drawn.token_id)
+        finish: FinishReason | None = None
+        if drawn.token_id in request.end_ids:
+            finish = FinishReason.STOP
+        elif num_output == request.max_tokens:
+            finish = FinishReason.LENGTH
+        if finish is not None:
+            self._drop(drawn.key, scheduler, runner)
+        return Emitted(drawn.key, drawn.token_id, finish)

@@ -1,0 +1,45 @@
+"""Owns text to ids with llama.cpp's own tokenizer. Shares a model's vocabulary, which is read-only.
+
+llama.cpp's tokenizer is const after the load, so several threads may call it while the engine
+thread decodes; `close` waits for calls in flight, so that the vocabulary may go.
+"""
+
+import threading
+from typing import Protocol
+
+from core.errors import EngineUnavailable
+
+
+class NativeVocabulary(Protocol):
+    """The part of the bindings that is needed here."""
+
+    def tokenize(self, text: bytes, *, parse_control: bool) -> list[int]: ...
+
+
+class LlamaTokenizer:
+    """Implements `backends.base.Tokenizer`. Raises EngineUnavailable after `close`."""
+
+    def __init__(self, vocabulary: NativeVocabulary) -> None:
+        self._vocabulary: NativeVocabulary | None = vocabulary
+        self._num_calls = 0
+        self._changed = threading.Condition()
+
+    def encode(self, text: str, *, with_control: bool) -> list[int]:
+        raw = text.encode("utf-8", "replace")
+        with self._changed:
+            if self._vocabulary is None:
+                raise EngineUnavailable("the model was unloaded")
+            vocabulary = self._vocabulary
+            self._num_calls += 1
+        try:
+            return vocabulary.tokenize(raw, parse_control=with_control)
+        finally:
+            with self._changed:
+                self._num_calls -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Refuses new calls and waits for those in flight: the model may be freed then."""
+        with self._changed:
+            self._vocabulary = None
+            self._changed.wait_for(lambda: self._num_calls == 0)

@@ -1,0 +1,135 @@
+"""A backend that follows a script, for tests of what stands above the seam. Computes nothing."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable
+
+from backends.base import ModelCard, Tokenizer, TokenRequest, TokenStep, refuse_too_long
+from core.errors import EngineFailed, EngineUnavailable
+from core.events import FinishReason
+from core.lifecycle import LoadProgress
+from core.vocabulary import Vocabulary
+
+CONTROL_TOKENS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
+END_ID = 256 + CONTROL_TOKENS.index("<|im_end|>")
+Script = Callable[[TokenRequest], Iterable[int]]
+
+
+def byte_vocabulary() -> Vocabulary:
+    """An id a byte, then the control tokens of chatml."""
+    pieces = [bytes([byte]) for byte in range(256)]
+    pieces += [token.encode() for token in CONTROL_TOKENS]
+    return Vocabulary(
+        pieces=tuple(pieces),
+        control_ids=frozenset(range(256, len(pieces))),
+        bos_id=None,
+        eos_id=END_ID,
+        metadata_end_ids=frozenset({END_ID}),
+        add_bos=False,
+    )
+
+
+class ByteTokenizer:
+    """Implements `backends.base.Tokenizer` for `byte_vocabulary`."""
+
+    def encode(self, text: str, *, with_control: bool) -> list[int]:
+        ids: list[int] = []
+        while text:
+            token = next((t for t in CONTROL_TOKENS if with_control and text.startswith(t)), None)
+            if token is None:
+                ids += text[0].encode("utf-8", "replace")
+            else:
+                ids.append(256 + CONTROL_TOKENS.index(token))
+            text = text[len(token or text[0]) :]
+        return ids
+
+
+class ScriptedBackend:
+    """Emits the ids that `script` gives for a request, one a step, as any engine would.
+
+    `gate`, where given, is awaited before each step. `live` counts sequences under way.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        context_window: int = 4096,
+        gate: Callable[[], asyncio.Future[None]] | None = None,
+    ) -> None:
+        self._script = script
+        self._gate = gate
+        self._card = ModelCard(
+            name="scripted",
+            vocabulary=byte_vocabulary(),
+            context_window=context_window,
+            chat_template=None,
+            is_byte_level=True,
+        )
+        self._is_started = False
+        self._failure: asyncio.Future[str] | None = None
+        self.num_live = 0
+        self.num_started = 0
+
+    async def start(self, report: Callable[[LoadProgress], None]) -> None:
+        report(LoadProgress("reading the script", 0.0))
+        await asyncio.sleep(0)
+        self._failure = asyncio.get_running_loop().create_future()
+        self._is_started = True
+        report(LoadProgress("reading the script", 1.0))
+
+    @property
+    def card(self) -> ModelCard:
+        self._refuse_unless_started()
+        return self._card
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        self._refuse_unless_started()
+        return ByteTokenizer()
+
+    async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
+        self._refuse_unless_started()
+        refuse_too_long(request, self._card)
+        self.num_live += 1
+        self.num_started += 1
+        try:
+            for position, token_id in enumerate(self._script(request), start=1):
+                await self._before_step()
+                finish = _finish(request, token_id, position)
+                yield TokenStep((token_id,), finish)
+                if finish is not None:
+                    return
+        finally:
+            self.num_live -= 1
+
+    async def wait_failed(self) -> str:
+        self._refuse_unless_started()
+        assert self._failure is not None
+        return await asyncio.shield(self._failure)
+
+    async def close(self) -> None:
+        self._is_started = False
+
+    def fail(self, reason: str) -> None:
+        """Dies as an engine does: live requests get EngineFailed, `wait_failed` returns."""
+        assert self._failure is not None
+        self._failure.set_result(reason)
+
+    async def _before_step(self) -> None:
+        if self._gate is not None:
+            await self._gate()
+        await asyncio.sleep(0)
+        if self._failure is not None and self._failure.done():
+            raise EngineFailed(self._failure.result())
+        if not self._is_started:
+            raise EngineFailed("the engine was closed")
+
+    def _refuse_unless_started(self) -> None:
+        if not self._is_started:
+            raise EngineUnavailable("the script has not been read")
+
+
+def _finish(request: TokenRequest, token_id: int, position: int) -> FinishReason | None:
+    if token_id in request.end_ids:
+        return FinishReason.STOP
+    return FinishReason.LENGTH if position == request.max_tokens else None

@@ -1,0 +1,1 @@
+"""Messages to prompt and generated text to message, one file a format. Knows no engine, no HTTP."""

@@ -1,0 +1,1 @@
+"""Values that every layer shares. Imports no other folder of the project."""

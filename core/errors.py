@@ -1,0 +1,65 @@
+"""The one error tree. A name is a condition; a message says what was wrong, the value, the remedy.
+
+Errors carry no HTTP status: `api/errors.py` holds the table. Library exceptions are mapped to
+these at the border where the library is called.
+"""
+
+
+class JarvisError(Exception):
+    """The root of everything this project raises on purpose."""
+
+
+class ConfigurationError(JarvisError):
+    """A setting, a file or the machine does not allow a start. The message is one line."""
+
+
+class ModelLoadError(JarvisError):
+    """The chosen model can't be loaded by the chosen engine. The message is one line."""
+
+
+class ModelNotFoundOnHub(ModelLoadError):
+    """The hub can't be reached, or has no such repository or file, or wants a token."""
+
+
+class RequestError(JarvisError):
+    """A request that can't be served as it was sent. `param` names the field at fault, if one is."""
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class InvalidValue(RequestError):
+    """A field's type or value is outside what is allowed."""
+
+
+class UnsupportedField(RequestError):
+    """A field that is not honoured, refused rather than ignored."""
+
+
+class InvalidConversation(RequestError):
+    """Messages that the chat format can't express (unknown role, none at all, wrong order)."""
+
+
+class ModelNotServed(RequestError):
+    """The request names a model that is not served here."""
+
+
+class ContextLengthExceeded(RequestError):
+    """Prompt and answer do not fit in the context window."""
+
+
+class RequestTooLarge(RequestError):
+    """The body exceeds the size limit; it was not read to its end."""
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not declared as JSON."""
+
+
+class EngineUnavailable(JarvisError):
+    """No engine is ready to take a request: it is loading, draining, or has failed."""
+
+
+class EngineFailed(JarvisError):
+    """The engine failed while it worked on an accepted request."""

@@ -1,0 +1,31 @@
+"""Owns what a request gives back, as values: text as it comes, then exactly one end a choice."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FinishReason(StrEnum):
+    """STOP: an end id or a stop string. LENGTH: max_tokens or the context window was reached."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """New text of one choice. `num_tokens` are the tokens that arrived with it."""
+
+    text: str
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationEnd:
+    """The last event of a choice. As with OpenAI, the end token counts as a completion token."""
+
+    finish_reason: FinishReason
+    num_prompt_tokens: int
+    num_completion_tokens: int
+
+
+GenerationEvent = TextDelta | GenerationEnd

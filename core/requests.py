@@ -1,0 +1,22 @@
+"""Owns what is to be generated, after HTTP and before the engine. Knows no engine and no HTTP."""
+
+from dataclasses import dataclass, field
+
+from core.messages import Conversation
+from core.sampling import SamplingPlan
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One choice to generate.
+
+    `prompt` is a conversation (rendered by the chat format), a plain text (encoded as text that may
+    hold control tokens, as OpenAI's completions do), or token ids. `max_tokens` None means as many
+    as the context window leaves.
+    """
+
+    id: str
+    prompt: Conversation | str | tuple[int, ...]
+    sampling: SamplingPlan = field(default_factory=SamplingPlan)
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()

@@ -1,0 +1,211 @@
+"""Owns what can be set, with its default, unit and meaning. Reads nothing by itself.
+
+`load_settings` merges the layers: flags over the environment over `.env` over the defaults.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from core.errors import ConfigurationError
+from core.setting_types import (
+    Accelerator,
+    ChatFormatName,
+    ExecutorBackend,
+    FlashAttention,
+    InferenceEngine,
+    JsonObject,
+    KvCacheType,
+    LogLevel,
+    LogLevelName,
+    Names,
+    UserPath,
+    VllmDtype,
+)
+from core.settings_sources import default_cache_dir, gather
+
+__all__ = [
+    "Accelerator",
+    "ExecutorBackend",
+    "FlashAttention",
+    "InferenceEngine",
+    "KvCacheType",
+    "LogLevel",
+    "Settings",
+    "VllmDtype",
+    "load_settings",
+]
+
+_DEFAULT_CONTEXT_WINDOW = 4096
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, frozen. A field's variable is its name in upper case with
+    JARVIS_ before it; only those of other projects (HF_TOKEN, DEBUG and log levels) have none.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True
+    )
+
+    inference_engine: InferenceEngine = Field(
+        InferenceEngine.LLAMA_CPP, description="The engine that holds the model: llama_cpp or vllm."
+    )
+    model_name: str = Field(
+        "models/jarvis-tiny.gguf",
+        description="The model: a GGUF file, a Hugging Face folder, or a hub id such as"
+        " Qwen/Qwen3-0.6B or owner/repo-GGUF:Q4_K_M.",
+    )
+    model_aliases: Names = Field(
+        (), description="More names that clients may use, separated by commas; * accepts any name."
+    )
+    chat_format: ChatFormatName = Field(
+        "auto",
+        description="How messages become a prompt: auto (from the model), chatml, llama3, mistral"
+        " (or mistral-v1, mistral-v3, mistral-tekken), model (its own template), or the path of"
+        " a .jinja file.",
+    )
+    host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 is every one.")
+    port: int = Field(8000, ge=0, le=65535, description="The port; 0 picks a free one.")
+    model_context_window: int | None = Field(
+        None,
+        ge=1,
+        description="Prompt and answer together, in tokens, on either engine. Empty:"
+        " JARVIS_VLLM_MAX_MODEL_LEN for vllm, 4096 for llama_cpp.",
+    )
+    accelerator: Accelerator = Field(
+        Accelerator.AUTO,
+        description="What ./run.sh builds the engines for: auto, cpu, cuda, metal, rocm or vulkan.",
+    )
+    n_gpu_layers: int = Field(
+        -1, ge=-1, description="llama.cpp: layers to put on the GPU; -1 is all of them."
+    )
+    cache_dir: UserPath = Field(
+        default_factory=lambda: default_cache_dir({}),
+        description="Where converted models and engine probes are kept. Empty:"
+        " jarvis-llm-proxy in $XDG_CACHE_HOME or ~/.cache.",
+    )
+
+    llama_max_num_seqs: int = Field(32, ge=1, description="llama.cpp: sequences at the same time.")
+    llama_kv_tokens: int | None = Field(
+        None,
+        ge=256,
+        description="llama.cpp: size of the KV cache in tokens, for all sequences together."
+        " Empty: four context windows.",
+    )
+    llama_batch_tokens: int = Field(
+        512, ge=1, description="llama.cpp: tokens computed in one step, at most."
+    )
+    llama_kv_cache_type: KvCacheType = Field(
+        KvCacheType.AUTO,
+        description="llama.cpp: number format of the KV cache: auto (f32 for an f32 model, else"
+        " f16), f32, f16, bf16, q8_0 or q4_0.",
+    )
+    llama_flash_attention: FlashAttention = Field(
+        FlashAttention.AUTO, description="llama.cpp: fused attention: auto, on or off."
+    )
+    llama_threads: int | None = Field(
+        None, ge=1, description="llama.cpp: CPU threads. Empty: one for each core."
+    )
+
+    vllm_tensor_parallel_size: int = Field(1, ge=1, description="vLLM: GPUs that share each layer.")
+    vllm_pipeline_parallel_size: int = Field(
+        1, ge=1, description="vLLM: GPUs that the layers are spread over, one after another."
+    )
+    vllm_gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="vLLM: share of the GPU's memory to use, 0 to 1."
+    )
+    vllm_max_model_len: int = Field(
+        4096, ge=1, description="vLLM: prompt and answer together, in tokens."
+    )
+    vllm_max_num_seqs: int | None = Field(
+        None, ge=1, description="vLLM: sequences at the same time. Empty: vLLM's own default."
+    )
+    vllm_dtype: VllmDtype = Field(
+        VllmDtype.AUTO,
+        description="vLLM: number format to compute in: auto, half, float16, bfloat16, float or"
+        " float32.",
+    )
+    vllm_quantization: str | None = Field(
+        None, description="vLLM: quantisation method, such as awq or gptq. Empty: the model's own."
+    )
+    vllm_enable_prefix_caching: bool = Field(
+        True, description="vLLM: reuse what prompts begin with: true or false."
+    )
+    vllm_enforce_eager: bool = Field(
+        False,
+        description="vLLM: don't compile the model (starts sooner, runs slower): true or false.",
+    )
+    vllm_speculative_config: JsonObject | None = Field(
+        None, description="vLLM: speculative decoding, as a JSON object. Empty: off."
+    )
+    vllm_distributed_executor_backend: ExecutorBackend | None = Field(
+        None, description="vLLM: how workers run: uni, mp or ray. Empty: vLLM decides."
+    )
+    vllm_cpu_kvcache_gib: int = Field(
+        1, ge=1, description="vLLM without a GPU: size of the KV cache, in GiB."
+    )
+    vllm_extra_args: JsonObject | None = Field(
+        None, description="vLLM: any other engine argument by its name, as a JSON object."
+    )
+
+    hf_token: SecretStr | None = Field(
+        None, description="The Hugging Face hub's access token, for gated models. Never printed."
+    )
+    debug: bool = Field(False, description="Log what the server does in detail: true or false.")
+    llama_log_level: LogLevelName = Field(
+        LogLevel.WARNING, description="Lines of llama.cpp to show: DEBUG, INFO, WARNING or ERROR."
+    )
+    vllm_logging_level: LogLevelName = Field(
+        LogLevel.WARNING, description="Lines of vLLM to show: DEBUG, INFO, WARNING or ERROR."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` hands over: the environment is read once, where a start is."""
+        return (init_settings,)
+
+    @property
+    def served_model_id(self) -> str:
+        """A GGUF file's stem, a folder's name, or the hub id."""
+        path = Path(self.model_name).expanduser()
+        if path.suffix.lower() == ".gguf":
+            return path.stem
+        return path.resolve().name if path.is_dir() else self.model_name
+
+    @property
+    def default_context_window(self) -> int:
+        """In tokens; a model trained on less has less."""
+        if self.model_context_window is not None:
+            return self.model_context_window
+        if self.inference_engine is InferenceEngine.VLLM:
+            return self.vllm_max_model_len
+        return _DEFAULT_CONTEXT_WINDOW
+
+
+def load_settings(
+    flags: Mapping[str, str], *, environ: Mapping[str, str], env_file: Path | None
+) -> Settings:
+    """`flags` map variables to values. Raises ConfigurationError naming every problem, in a line.
+
+    An empty value in `env_file` or the environment means the default.
+    """
+    gathered = gather(tuple(Settings.model_fields), flags, environ, env_file)
+    problems = list(gathered.problems)
+    try:
+        settings = Settings.model_validate(gathered.values)
+    except ValidationError as error:
+        problems += [gathered.explain(str(e["loc"][0]), e["msg"]) for e in error.errors()]
+        raise ConfigurationError("; ".join(problems)) from None
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    return settings
