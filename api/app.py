@@ -1,0 +1,35 @@
+"""Makes the HTTP application. What it serves is passed in; nothing here is global."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+from fastapi import FastAPI
+
+from api import errors, openapi
+from api.routes import generate, information
+from api.served_names import ServedNames
+from core.settings import Settings
+from serving.service import GenerationService
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(settings: Settings, service: GenerationService, lifespan: Lifespan) -> FastAPI:
+    """`lifespan` starts the engine's loading and closes it."""
+    app = FastAPI(
+        title="Jarvis LLM Proxy",
+        version="0.1.0",
+        description="One's own language models behind the OpenAI API, whichever engine runs them.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    app.state.names = ServedNames(settings.served_model_id, settings.model_aliases)
+    app.state.created = int(time.time())
+    app.include_router(generate.router)
+    app.include_router(information.router)
+    errors.install(app)
+    app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,106 @@
+"""Owns the one table from error classes to HTTP, and the body that every error has.
+
+Only messages of our own errors are shown: those of other libraries could tell of the inside.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from api.json_response import JsonResponse
+from core.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    EngineUnavailable,
+    InvalidConversation,
+    InvalidValue,
+    JarvisError,
+    ModelNotServed,
+    RequestError,
+    RequestTooLarge,
+    UnsupportedField,
+    UnsupportedMediaType,
+)
+
+logger = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = 5
+_REQUEST, _SERVER, _UNAVAILABLE = "invalid_request_error", "server_error", "service_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """How one class of error is told over HTTP."""
+
+    status: int
+    type: str
+    code: str | None
+
+
+_KINDS: dict[type[JarvisError], ErrorKind] = {
+    ModelNotServed: ErrorKind(404, _REQUEST, "model_not_found"),
+    ContextLengthExceeded: ErrorKind(400, _REQUEST, "context_length_exceeded"),
+    UnsupportedField: ErrorKind(400, _REQUEST, "unsupported_field"),
+    InvalidConversation: ErrorKind(400, _REQUEST, "invalid_conversation"),
+    InvalidValue: ErrorKind(400, _REQUEST, "invalid_value"),
+    RequestTooLarge: ErrorKind(413, _REQUEST, "request_too_large"),
+    UnsupportedMediaType: ErrorKind(415, _REQUEST, "unsupported_media_type"),
+    RequestError: ErrorKind(400, _REQUEST, None),
+    EngineUnavailable: ErrorKind(503, _UNAVAILABLE, "engine_unavailable"),
+    EngineFailed: ErrorKind(500, _SERVER, "engine_failed"),
+    JarvisError: ErrorKind(500, _SERVER, "internal_error"),
+}
+_HTTP_KINDS = {
+    404: ErrorKind(404, _REQUEST, "not_found"),
+    405: ErrorKind(405, _REQUEST, "method_not_allowed"),
+}
+_INTERNAL = ErrorKind(500, _SERVER, "internal_error")
+
+
+def kind_of(error: JarvisError) -> ErrorKind:
+    """The row of the nearest class in the tree."""
+    return next(_KINDS[base] for base in type(error).__mro__ if base in _KINDS)
+
+
+def error_body(kind: ErrorKind, message: str, param: str | None = None) -> dict[str, Any]:
+    """OpenAI's error body."""
+    error = {"message": message, "type": kind.type, "param": param, "code": kind.code}
+    return {"error": error}
+
+
+def body_of(error: JarvisError) -> dict[str, Any]:
+    param = error.param if isinstance(error, RequestError) else None
+    return error_body(kind_of(error), str(error), param)
+
+
+def response_to(error: JarvisError) -> Response:
+    kind = kind_of(error)
+    headers = {"retry-after": str(_RETRY_AFTER_S)} if kind.status == 503 else None
+    return JsonResponse(body_of(error), status_code=kind.status, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Every way a request can fail ends in the one body."""
+    app.add_exception_handler(JarvisError, _on_our_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_foreign_error)
+
+
+async def _on_our_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, JarvisError)
+    return response_to(error)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = _HTTP_KINDS.get(error.status_code, ErrorKind(error.status_code, _REQUEST, None))
+    message = f"there is no {request.method} {request.scope['path'][:200]} here"
+    return JsonResponse(error_body(kind, message), kind.status, headers=error.headers)
+
+
+async def _on_foreign_error(request: Request, error: Exception) -> Response:
+    logger.error("path=%s error=%s", request.scope["path"], type(error).__name__, exc_info=error)
+    return JsonResponse(error_body(_INTERNAL, "the server met an internal error"), 500)

@@ -1,0 +1,51 @@
+"""Owns reading a request's body: bounded while it comes, JSON only, an object at the top."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from core.errors import InvalidValue, RequestTooLarge, UnsupportedMediaType
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+
+
+async def read_object(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """Raises UnsupportedMediaType, RequestTooLarge or InvalidValue; ClientDisconnect midway."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType(
+            f"content-type is {media_type[:100]!r}; allowed is application/json"
+        )
+    return parse_object(await _read(request, max_bytes))
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Strict JSON: no NaN, no Infinity, UTF-8. Raises InvalidValue."""
+    try:
+        parsed = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = "it nests too deep" if isinstance(error, RecursionError) else str(error)
+        raise InvalidValue(f"the body is not valid JSON: {reason[:200]}") from error
+    if not isinstance(parsed, dict):
+        raise InvalidValue(f"the body is a JSON {type(parsed).__name__}; it must be an object")
+    return parsed
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+    except ClientDisconnect as error:
+        raise InvalidValue("the connection was closed before the body had come") from error
+    return bytes(body)
+
+
+def _too_large(max_bytes: int) -> RequestTooLarge:
+    return RequestTooLarge(f"the body is larger than {max_bytes} bytes, the most that is read")

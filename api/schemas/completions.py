@@ -1,0 +1,78 @@
+"""Owns the body of a plain completion request, and which prompts it holds."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from api.schemas.fields import IDLE_FIELDS, SharedFields, without_idle_fields
+from api.schemas.validation import validate
+
+MAX_PROMPTS = 128
+DEFAULT_MAX_TOKENS = 16
+
+IDLE_COMPLETION_FIELDS: Mapping[str, tuple[Any, ...]] = {
+    **IDLE_FIELDS,
+    "best_of": (1,),
+    "echo": (False,),
+    "logprobs": (),
+    "suffix": ("",),
+}
+
+Prompt = str | tuple[int, ...]
+
+
+def _prompts(value: object) -> tuple[Prompt, ...]:
+    """One prompt or several: text, ids, or a list of either."""
+    if isinstance(value, str) or _is_ids(value):
+        return (_prompt(value),)
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_PROMPTS:
+        raise _refusal()
+    return tuple(_prompt(each) for each in value)
+
+
+def _prompt(value: object) -> Prompt:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, list) and _is_ids(value):
+        return tuple(value)
+    raise _refusal()
+
+
+def _is_ids(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(each) is int for each in value)
+
+
+def _refusal() -> PydanticCustomError:
+    return PydanticCustomError(
+        "prompt",
+        "allowed is a text, a list of token ids, or a list of at most {count} of either, none empty",
+        {"count": MAX_PROMPTS},
+    )
+
+
+Prompts = Annotated[
+    tuple[Prompt, ...],
+    BeforeValidator(
+        _prompts, json_schema_input_type=str | list[int] | list[str] | list[list[int]]
+    ),
+]
+
+
+class CompletionRequest(SharedFields):
+    """The body of POST /v1/completions. A list of prompts gives one choice a prompt, in order."""
+
+    prompt: Prompts = Field()
+
+    @property
+    def token_limit(self) -> int:
+        """OpenAI's default for this endpoint is 16."""
+        return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+
+
+def read_completion(body: Mapping[str, Any]) -> CompletionRequest:
+    """Raises InvalidValue or UnsupportedField."""
+    request = validate(CompletionRequest, without_idle_fields(body, IDLE_COMPLETION_FIELDS))
+    request.check_together()
+    return request

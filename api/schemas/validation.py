@@ -1,0 +1,74 @@
+"""Turns what pydantic found wrong into one InvalidValue that names field, value and what is allowed.
+
+By a table of error types: pydantic's own words stay inside.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from core.errors import InvalidValue
+
+Body = TypeVar("Body", bound=BaseModel)
+
+_ALLOWED = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "int_parsing_size": "an integer of ordinary size",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "greater_than": "a value above {gt:g}",
+    "greater_than_equal": "a value of at least {ge:g}",
+    "less_than_equal": "a value of at most {le:g}",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} characters",
+    "too_long": "at most {max_length} items",
+    "too_short": "at least {min_length} items",
+}
+_MAX_SHOWN = 80
+
+
+def validate(schema: type[Body], body: Mapping[str, Any]) -> Body:
+    """Raises InvalidValue for the first field that is wrong."""
+    try:
+        return schema.model_validate(body)
+    except ValidationError as error:
+        raise _named(error.errors(include_url=False)[0]) from None
+
+
+def path_of(location: tuple[int | str, ...]) -> str:
+    """`messages[0].content` for ("messages", 0, "content")."""
+    path = ""
+    for step in location:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path
+
+
+def shown(value: object) -> str:
+    """A value as JSON would write it, shortened."""
+    names = {True: "true", False: "false"}
+    if value is None:
+        return "null"
+    text = names[value] if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+def _named(found: ErrorDetails) -> InvalidValue:
+    path, kind = path_of(found["loc"]), found["type"]
+    if kind == "missing":
+        return InvalidValue(f"{path} is missing: it is required", param=path)
+    if kind == "extra_forbidden":
+        return InvalidValue(f"{path} is no field of this request", param=path)
+    context = found.get("ctx", {})
+    custom = found["msg"].removeprefix("allowed is ")
+    allowed = _ALLOWED[kind].format(**context) if kind in _ALLOWED else custom
+    return InvalidValue(f"{path} is {shown(found['input'])}; allowed is {allowed}", param=path)

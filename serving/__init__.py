@@ -1,0 +1,1 @@
+"""What lies between HTTP and the token seam, the same for every engine."""

@@ -1,0 +1,82 @@
+"""Owns how prompts are made for one loaded model: render, encode, and the ids that end an answer.
+
+Knows no engine: it sees the model's card and a tokenizer.
+"""
+
+from backends.base import ModelCard, Tokenizer
+from chat_formats.base import ChatFormat, SpecialTokens
+from chat_formats.jinja_format import JinjaFormat
+from core.errors import InvalidValue
+from core.messages import Conversation
+from serving.encoding import EncodedPrompt, PromptEncoder
+from serving.end_ids import end_ids
+
+
+def special_tokens(card: ModelCard) -> SpecialTokens:
+    """What a chat format needs of the model's vocabulary."""
+    vocabulary = card.vocabulary
+    return SpecialTokens(
+        controls=frozenset(vocabulary.control_tokens()),
+        bos=None if vocabulary.bos_id is None else vocabulary.spelling(vocabulary.bos_id),
+        eos=None if vocabulary.eos_id is None else vocabulary.spelling(vocabulary.eos_id),
+        add_bos=vocabulary.add_bos,
+        is_byte_level=card.is_byte_level,
+    )
+
+
+class Prompter:
+    """Makes prompts for one model. Pure but for the tokenizer; safe from any thread."""
+
+    def __init__(self, card: ModelCard, tokenizer: Tokenizer, chat_format: ChatFormat) -> None:
+        self._vocabulary = card.vocabulary
+        self._tokenizer = tokenizer
+        self._format = chat_format
+        self._encoder = PromptEncoder(card.vocabulary)
+        self._plain_stop_ids = tuple(sorted(end_ids(card.vocabulary)))
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether a short prompt takes microseconds; a Jinja template runs in another process."""
+        return not isinstance(self._format, JinjaFormat)
+
+    @property
+    def format_name(self) -> str:
+        return self._format.name
+
+    def make(self, prompt: Conversation | str | tuple[int, ...]) -> EncodedPrompt:
+        """Raises InvalidConversation or InvalidValue."""
+        if isinstance(prompt, Conversation):
+            return self._from_conversation(prompt)
+        return self._from_text(prompt) if isinstance(prompt, str) else self._from_ids(prompt)
+
+    def _from_conversation(self, conversation: Conversation) -> EncodedPrompt:
+        rendered = self._format.render(conversation)
+        return EncodedPrompt(
+            text=rendered.text,
+            token_ids=self._encoder.encode(rendered, self._tokenizer),
+            stop_ids=tuple(sorted(end_ids(self._vocabulary, rendered.stop_tokens))),
+            stop_strings=rendered.stop_strings,
+        )
+
+    def _from_text(self, text: str) -> EncodedPrompt:
+        """As OpenAI's completions: control tokens may be spelled, begin-of-text stands once."""
+        token_ids = tuple(self._tokenizer.encode(text, with_control=True))
+        bos_id = self._vocabulary.bos_id
+        if self._vocabulary.add_bos and bos_id is not None and token_ids[:1] != (bos_id,):
+            token_ids = (bos_id, *token_ids)
+        if not token_ids:
+            raise InvalidValue("prompt is empty: it must hold at least one token", param="prompt")
+        return EncodedPrompt(text, token_ids, self._plain_stop_ids, ())
+
+    def _from_ids(self, token_ids: tuple[int, ...]) -> EncodedPrompt:
+        if not token_ids:
+            raise InvalidValue("prompt is empty: it must hold at least one token", param="prompt")
+        limit = len(self._vocabulary)
+        for token_id in token_ids:
+            if not 0 <= token_id < limit:
+                raise InvalidValue(
+                    f"prompt holds the token id {token_id}; allowed are 0 to {limit - 1}",
+                    param="prompt",
+                )
+        data = b"".join(self._vocabulary.pieces[token_id] for token_id in token_ids)
+        return EncodedPrompt(data.decode("utf-8", "replace"), token_ids, self._plain_stop_ids, ())
