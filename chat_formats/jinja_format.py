@@ -1,0 +1,122 @@
+"""Owns rendering by a Jinja template: the model's own or a file. Knows no named format, no engine.
+
+The prompt's text is always what the published template writes, or the conversation is refused.
+Begin-of-text is put before it where the model's tokenizer adds it and the template doesn't.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from chat_formats.base import Piece, RenderedPrompt, SpecialTokens, merge_pieces
+from chat_formats.marking import ForgeryGuard, Marks
+from chat_formats.provenance import find_pieces
+from chat_formats.sandbox import TemplateSandbox
+from chat_formats.template_traits import Part, Probe, find_traits
+from chat_formats.template_variables import VariableRules, client_texts, template_variables
+from chat_formats.turns import refuse
+from core.errors import InvalidConversation
+from core.messages import Conversation
+
+_KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+_SERVER_VARIABLES = frozenset(
+    {"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"}
+)
+
+
+class JinjaFormat:
+    """A template as a format. It runs sandboxed in a process of its own, which ends with this.
+
+    Raises ConfigurationError where the template doesn't compile. `clock` answers templates that
+    ask for the date.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        template: str,
+        special: SpecialTokens,
+        clock: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self._name = name
+        self._template = template
+        self._special = special
+        self._clock = clock
+        self._guard = ForgeryGuard(special.controls)
+        self._sandbox = TemplateSandbox(template)
+        developer_role = "developer" if self._mentions("developer") else "system"
+        rules = VariableRules(developer_role=developer_role)
+        self._traits = find_traits(Probe(self._probe), rules)
+        eos = (special.eos,) if special.eos and special.eos in special.controls else ()
+        self._stop_tokens = tuple(dict.fromkeys((*self._traits.stop_tokens, *eos)))
+
+    @property
+    def name(self) -> str:
+        """What the operator chose: `model`, or the file."""
+        return self._name
+
+    def render(self, conversation: Conversation) -> RenderedPrompt:
+        """Raises InvalidConversation where the template refuses the conversation, fails, exceeds
+        its limits or leaves a part of it out, and for roles that it doesn't know."""
+        self._check(conversation)
+        pieces = self._pieces(conversation, self._traits.rules)
+        return RenderedPrompt(pieces, stop_tokens=self._stop_tokens)
+
+    def _mentions(self, role: str) -> bool:
+        return f"'{role}'" in self._template or f'"{role}"' in self._template
+
+    def _check(self, conversation: Conversation) -> None:
+        if not conversation.messages:
+            raise refuse("a conversation needs at least one message")
+        for variable in sorted(_SERVER_VARIABLES & set(conversation.template_kwargs)):
+            raise InvalidConversation(
+                f"the template variable {variable!r} is set by the server",
+                param="chat_template_kwargs",
+            )
+        for index, message in enumerate(conversation.messages):
+            # Templates write roles inside control tokens, so a client may not make one up.
+            if message.role not in _KNOWN_ROLES and not self._mentions(message.role):
+                raise refuse(f"unknown role {message.role!r}", index)
+        parts = _parts(conversation) & self._traits.left_out
+        for part in (part for part in Part if part in parts):
+            param = "tools" if part is Part.TOOLS else "messages"
+            reason = f"the chat template {self._name} has no {part.value}"
+            raise InvalidConversation(reason, param=param)
+
+    def _pieces(self, conversation: Conversation, rules: VariableRules) -> tuple[Piece, ...]:
+        def render(marks: Marks) -> str:
+            tokens = {
+                "bos_token": self._special.bos or "",
+                "eos_token": self._special.eos or "",
+            }
+            variables = template_variables(conversation, rules, marks) | tokens
+            return self._sandbox.render(variables, self._clock())
+
+        try:
+            texts = client_texts(conversation, rules)
+            pieces = find_pieces(render, self._guard, texts, self._template)
+        except RecursionError:
+            raise refuse("a JSON value nests too deep") from None
+        return self._with_bos(pieces)
+
+    def _with_bos(self, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+        bos = self._special.bos
+        if not self._special.add_bos or not bos or (pieces and pieces[0].text.startswith(bos)):
+            return pieces
+        return merge_pieces([Piece(bos, is_control=bos in self._special.controls), *pieces])
+
+    def _probe(self, conversation: Conversation, rules: VariableRules) -> tuple[Piece, ...] | None:
+        try:
+            return self._pieces(conversation, rules)
+        except InvalidConversation:
+            return None
+
+
+def _parts(conversation: Conversation) -> frozenset[Part]:
+    roles = {message.role for message in conversation.messages}
+    has_part = {
+        Part.SYSTEM: bool(roles & {"system", "developer"}),
+        Part.TOOLS: bool(conversation.tools),
+        Part.TOOL_CALLS: any(message.tool_calls for message in conversation.messages),
+        Part.TOOL_RESULTS: "tool" in roles,
+    }
+    return frozenset(part for part, is_used in has_part.items() if is_used)
