@@ -22,7 +22,7 @@ class ModelNotFoundOnHub(ModelLoadError):
 
 
 class RequestError(JarvisError):
-    """A request that can't be served as it was sent. `param` names the field at fault, if one is."""
+    """A request that can't be served as it was sent. `param`: the field at fault, if one is."""
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)

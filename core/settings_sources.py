@@ -65,14 +65,20 @@ def gather(
     fields_of = {variable_of(field): field for field in fields}
     given = {"cache_dir": Given(str(default_cache_dir(environ)), "the default")}
     problems: list[str] = []
-    for source, layer in _layers(flags, environ, env_file):
-        for variable, text in layer.items():
-            if variable in fields_of:
-                if text:
-                    given[fields_of[variable]] = Given(text, source)
-            elif variable.upper().startswith(PREFIX):
-                problems.append(_misspelt(variable, source, tuple(fields_of)))
+    for variable, found in _assignments(flags, environ, env_file):
+        if variable not in fields_of:
+            if variable.upper().startswith(PREFIX):
+                problems.append(_misspelt(variable, found.source, tuple(fields_of)))
+        elif found.text:
+            given[fields_of[variable]] = found
     return Gathered(given, tuple(problems))
+
+
+def _assignments(
+    flags: Mapping[str, str], environ: Mapping[str, str], env_file: Path | None
+) -> Iterator[tuple[str, Given]]:
+    for source, layer in _layers(flags, environ, env_file):
+        yield from ((variable, Given(text, source)) for variable, text in layer.items())
 
 
 def _layers(

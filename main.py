@@ -1,0 +1,156 @@
+"""Starts the server: settings, logging, engine, application, socket. Knows no request.
+
+vLLM's engine process imports this module again, so importing it does nothing.
+"""
+
+import argparse
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from backends.base import Backend
+from backends.choice import open_backend
+from backends.delegate import Delegate
+from core.errors import ConfigurationError
+from core.lifecycle import LoadProgress
+from core.settings import Settings, load_settings
+from serving.service import GenerationService
+
+_ROOT = Path(__file__).resolve().parent
+_VARIABLES = {
+    "engine": "JARVIS_INFERENCE_ENGINE",
+    "model": "JARVIS_MODEL_NAME",
+    "host": "JARVIS_HOST",
+    "port": "JARVIS_PORT",
+    "chat_format": "JARVIS_CHAT_FORMAT",
+    "context_window": "JARVIS_MODEL_CONTEXT_WINDOW",
+}
+_BACKLOG = 2048
+# Longer than clients keep idle connections (5 s in httpx): else both may give one up at once, and
+# a request sent at that moment is lost.
+_KEEP_ALIVE_S = 75
+_EXIT_CONFIGURATION = 2
+
+
+def main(arguments: Sequence[str], environ: dict[str, str]) -> int:
+    """Serves until told to stop. Returns the exit code."""
+    try:
+        settings = settings_from(arguments, environ)
+        listener = listen(settings.host, settings.port)
+    except ConfigurationError as error:
+        print(f"configuration: {error}", file=sys.stderr)
+        return _EXIT_CONFIGURATION
+    configure_logging(is_debug=settings.debug)
+    with listener:
+        print(f"serving on {url_of(settings.host, listener)}", flush=True)
+        serve(build_app(settings), listener)
+    return 0
+
+
+def settings_from(arguments: Sequence[str], environ: dict[str, str]) -> Settings:
+    """Raises ConfigurationError; exits on --help and on unknown flags, as argparse does."""
+    given = vars(parser().parse_args(arguments))
+    env_file: Path | None = given["env_file"]
+    if env_file is None:
+        env_file = _ROOT / ".env" if (_ROOT / ".env").is_file() else None
+    elif not env_file.is_file():
+        raise ConfigurationError(f"--env-file {env_file}: there is no such file")
+    flags = {_VARIABLES[name]: given[name] for name in _VARIABLES if given[name] is not None}
+    return load_settings(flags, environ=environ, env_file=env_file)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Few flags: each stands for a variable, and the rest is in `.env`."""
+    flags = argparse.ArgumentParser(
+        prog="./run.sh",
+        description="Serves a model over the OpenAI HTTP API.",
+        epilog="All settings are in .env.example, to be copied to .env.",
+        allow_abbrev=False,
+    )
+    flags.add_argument("--engine", metavar="ENGINE", help="llama_cpp or vllm")
+    flags.add_argument("--model", help="a GGUF file, a Hugging Face folder, or a hub id")
+    flags.add_argument("--host", metavar="ADDRESS", help="where to listen")
+    flags.add_argument("--port", help="where to listen; 0 picks a free port")
+    flags.add_argument(
+        "--chat-format", metavar="FORMAT", help="auto, chatml, llama3, mistral, model or a file"
+    )
+    flags.add_argument("--context-window", metavar="TOKENS", help="prompt and answer together")
+    flags.add_argument("--env-file", metavar="FILE", type=Path, help="read instead of .env")
+    return flags
+
+
+def configure_logging(*, is_debug: bool) -> None:
+    """One format for our lines and the engines'."""
+    logging.basicConfig(
+        level=logging.DEBUG if is_debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket, so that a taken port is known before anything is loaded."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"can't listen on {host} port {port}: {error.strerror}; choose another JARVIS_HOST or"
+            " JARVIS_PORT (0 picks a free port)"
+        ) from error
+
+
+def url_of(host: str, listener: socket.socket) -> str:
+    """With the port that was picked, where it was left open."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """The application, with the engine loading in the background from its start on."""
+
+    async def open_chosen(report: Callable[[LoadProgress], None]) -> Backend:
+        return await open_backend(settings, report)
+
+    delegate = Delegate(settings.inference_engine, open_chosen)
+    service = GenerationService(delegate, settings.chat_format)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        delegate.start(service.adopt)
+        try:
+            yield
+        finally:
+            await delegate.close()
+
+    return create_app(settings, service, lifespan)
+
+
+def serve(app: FastAPI, listener: socket.socket) -> None:
+    """Blocks until SIGINT or SIGTERM."""
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        logging.getLogger(__name__).info("stopped by=keyboard")
+
+
+if __name__ == "__main__":
+    import os
+
+    sys.exit(main(sys.argv[1:], dict(os.environ)))

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Sets up .venv as far as it is needed, then serves, tests, or stops there.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+python="$root/.venv/bin/python"
+
+usage() {
+  cat <<'HELP'
+Jarvis LLM Proxy: serves a model on your own machine over the OpenAI HTTP API.
+
+  ./run.sh                  set up what the chosen engine needs, and serve on 127.0.0.1:8000
+  ./run.sh [flags]          the same, with flags
+  ./run.sh setup [flags]    set up only
+  ./run.sh test [args]      set up everything, both engines included, and run all checks and tests;
+                            args go to pytest
+  ./run.sh --help           this text
+
+Flags:
+  --engine llama_cpp|vllm   the engine that holds the model
+  --model MODEL             a GGUF file, a Hugging Face folder, or a hub id
+  --host ADDRESS            where to listen (127.0.0.1)
+  --port PORT               where to listen (8000); 0 picks a free port
+  --chat-format FORMAT      auto, chatml, llama3, mistral, model, or a .jinja file
+  --context-window TOKENS   prompt and answer together
+  --env-file FILE           settings to read instead of .env
+
+All settings: .env.example, to be copied to .env. Flags are stronger than the environment, which is
+stronger than .env. JARVIS_ACCELERATOR=auto|cpu|cuda|metal|rocm|vulkan says what to build for.
+HELP
+}
+
+is_new_enough() {
+  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+find_python() {
+  local name
+  for name in python3.11 python3.12 python3.13 python3.14 python3 python; do
+    if command -v "$name" >/dev/null && is_new_enough "$name"; then
+      echo "$name"
+      return
+    fi
+  done
+  echo "run.sh: Python 3.11 or newer was not found: install it (sudo apt-get install python3.11" \
+    "python3.11-venv, brew install python@3.11, or https://www.python.org/downloads)" >&2
+  return 1
+}
+
+set_up() {
+  local runner="$python"
+  if ! is_new_enough "$python"; then
+    runner="$(find_python)"
+  fi
+  (cd "$root" && exec "$runner" -m scripts.setup_environment "$@")
+}
+
+run_tests() {
+  cd "$root"
+  "$python" -m ruff format --check .
+  "$python" -m ruff check .
+  "$python" -m mypy --strict .
+  exec "$python" -m pytest "$@"
+}
+
+case "${1:-}" in
+  -h | --help | help) usage ;;
+  setup) set_up "$@" ;;
+  test)
+    set_up test
+    shift
+    run_tests "$@"
+    ;;
+  *)
+    set_up serve "$@"
+    exec "$python" "$root/main.py" "$@"
+    ;;
+esac

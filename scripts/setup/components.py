@@ -1,0 +1,65 @@
+"""Owns which components a wish needs and when one counts as installed. Installs nothing."""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from scripts.setup.accelerators import Accelerator, for_llama, for_vllm
+from scripts.setup.wishes import Engine, Wishes
+
+# Raise it when the way of installing changes while the lists stay.
+_RECIPE = "1"
+
+
+class Kind(StrEnum):
+    """A part of the environment that is installed and renewed on its own."""
+
+    BASE = "base"
+    LLAMA = "llama"
+    VLLM = "vllm"
+    DEV = "dev"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A requirement list, what it is built for, and the disk space that installing takes."""
+
+    kind: Kind
+    title: str
+    requirements: Path
+    accelerator: Accelerator | None
+    disk_gb: float
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the list, the accelerator, the Python version and the recipe."""
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        facts = f"{_RECIPE} {version} {self.accelerator or ''}\n".encode()
+        return hashlib.sha256(facts + self.requirements.read_bytes()).hexdigest()
+
+
+def needed(wishes: Wishes, root: Path) -> tuple[Component, ...]:
+    """In the order to install them."""
+    components = [Component(Kind.BASE, "the server", root / "requirements-base.txt", None, 0.3)]
+    if Engine.LLAMA_CPP in wishes.engines:
+        components.append(_llama(for_llama(wishes.accelerator), root))
+    if Engine.VLLM in wishes.engines:
+        components.append(_vllm(for_vllm(wishes.accelerator), root))
+    if wishes.with_tests:
+        path = root / "requirements-dev.txt"
+        components.append(Component(Kind.DEV, "the test tools", path, None, 0.3))
+    return tuple(components)
+
+
+def _llama(accelerator: Accelerator, root: Path) -> Component:
+    title = f"llama.cpp for {accelerator}"
+    return Component(Kind.LLAMA, title, root / "requirements-llama.txt", accelerator, 1.0)
+
+
+def _vllm(accelerator: Accelerator, root: Path) -> Component:
+    title = f"vLLM for {accelerator}"
+    if accelerator is Accelerator.CUDA:
+        return Component(Kind.VLLM, title, root / "requirements-vllm.txt", accelerator, 12.0)
+    return Component(Kind.VLLM, title, root / "requirements-vllm-cpu.txt", accelerator, 4.0)

@@ -1,0 +1,85 @@
+"""Owns what a command line, the environment and `.env` ask of the set-up. Installs nothing.
+
+Reads `.env` by itself: python-dotenv is among what is yet to be installed.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from scripts.setup.accelerators import Accelerator
+from scripts.setup.errors import SetupError
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class Engine(StrEnum):
+    """The engines that there are requirement lists for."""
+
+    LLAMA_CPP = "llama_cpp"
+    VLLM = "vllm"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What to install: the engines, whether the test tools too, and for which accelerator."""
+
+    engines: tuple[Engine, ...]
+    with_tests: bool
+    accelerator: Accelerator
+    cache_dir: Path
+
+
+def wishes(
+    arguments: Sequence[str], *, for_tests: bool, environ: Mapping[str, str], root: Path
+) -> Wishes:
+    """Flags over the environment over `.env`. Raises SetupError for a value that isn't one."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--engine")
+    parser.add_argument("--env-file", type=Path, default=root / ".env")
+    flags = parser.parse_known_args([] if for_tests else arguments)[0]
+    values = {**read_env_file(flags.env_file), **{k: v for k, v in environ.items() if v}}
+    engine = flags.engine or values.get("JARVIS_INFERENCE_ENGINE") or Engine.LLAMA_CPP
+    chosen = tuple(Engine) if for_tests else (_choice(Engine, "JARVIS_INFERENCE_ENGINE", engine),)
+    accelerator = values.get("JARVIS_ACCELERATOR") or Accelerator.AUTO
+    return Wishes(
+        engines=chosen,
+        with_tests=for_tests,
+        accelerator=_choice(Accelerator, "JARVIS_ACCELERATOR", accelerator),
+        cache_dir=_cache_dir(values),
+    )
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """NAME=value lines, with optional quotes, `export` and comments. No file gives nothing."""
+    if not path.is_file():
+        return {}
+    values: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            values[name.strip()] = _unquoted(value.strip())
+    return {name: value for name, value in values.items() if value}
+
+
+def _unquoted(value: str) -> str:
+    if value[:1] in ("'", '"'):
+        return value[1:].partition(value[0])[0]
+    return "" if value.startswith("#") else value.partition(" #")[0].rstrip()
+
+
+def _cache_dir(values: Mapping[str, str]) -> Path:
+    if values.get("JARVIS_CACHE_DIR"):
+        return Path(values["JARVIS_CACHE_DIR"]).expanduser()
+    return Path(values.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jarvis-llm-proxy"
+
+
+def _choice(kind: type[_Choice], name: str, text: str) -> _Choice:
+    try:
+        return kind(text)
+    except ValueError:
+        allowed = ", ".join(kind)
+        raise SetupError(f"{name}={text!r} is not allowed; allowed: {allowed}") from None
