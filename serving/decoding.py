@@ -65,4 +65,3 @@ class AnswerDecoder:
         if token_id in self._vocabulary.control_ids:
             return b""
         return self._vocabulary.pieces[token_id]
-

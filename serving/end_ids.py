@@ -1,4 +1,4 @@
-"""Computes, once for every engine, which ids end an assistant's turn. Engines' own rules are off."""
+"""Computes, once for every engine, which ids end an answer. Engines' own rules are off."""
 
 from collections.abc import Iterable
 

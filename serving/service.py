@@ -94,7 +94,7 @@ class GenerationService:
         return await self._make_prompt(conversation)
 
     async def prepare(self, request: GenerationRequest) -> Generation:
-        """Refuses or accepts. Raises RequestError or EngineUnavailable; no engine has worked yet."""
+        """Refuses or accepts; no engine works yet. Raises RequestError or EngineUnavailable."""
         prompt = await self._make_prompt(request.prompt)
         return Generation(self._host, self._host.card, request, prompt)
 

@@ -54,9 +54,7 @@ def _refusal() -> PydanticCustomError:
 
 Prompts = Annotated[
     tuple[Prompt, ...],
-    BeforeValidator(
-        _prompts, json_schema_input_type=str | list[int] | list[str] | list[list[int]]
-    ),
+    BeforeValidator(_prompts, json_schema_input_type=str | list[int] | list[str] | list[list[int]]),
 ]
 
 

@@ -278,4 +278,3 @@ class NativeSampler:
         if self._chain:
             llama_cpp.llama_sampler_free(self._chain)
             self._chain = None
-

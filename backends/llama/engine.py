@@ -178,9 +178,7 @@ class EngineThread:
     def _step(self, scheduler: Scheduler, runner: "Runner") -> None:
         if not scheduler.has_work:
             return
-        emitted = [
-            self._accept(drawn, scheduler, runner) for drawn in runner.run(scheduler.plan())
-        ]
+        emitted = [self._accept(drawn, scheduler, runner) for drawn in runner.run(scheduler.plan())]
         if emitted:
             self._listener.emitted(emitted)
 

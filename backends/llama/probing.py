@@ -88,7 +88,7 @@ class ChildProbe:
             fault = signal.Signals(-returncode).name
             raise ModelLoadError(
                 f"llama.cpp crashed ({fault}) when it tried {name}: the file is damaged, or this "
-                "build does not suit this CPU (then remove .venv and run ./run.sh setup to build it anew)"
+                "build does not suit this CPU (then remove .venv and run ./run.sh setup again)"
             )
         if returncode != 0:
             lines = output.decode("utf-8", "replace").strip().splitlines()
