@@ -1,0 +1,202 @@
+"""Owns every call into vLLM, behind typed wrappers. The one file that imports it.
+
+Import it lazily and off the event loop: it takes seconds. vLLM's exceptions become ModelLoadError
+and EngineFailed here. vLLM computes in a process of its own, with workers below that one.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import importlib.util
+import multiprocessing
+import traceback
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import psutil
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.inputs import tokens_input
+from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+from backends.base import TokenRequest, TokenStep
+from core.errors import EngineFailed, ModelLoadError
+from core.events import FinishReason
+
+_ENGINE_PROCESS = "EngineCore"
+_GRACE_S = 10.0
+_ALL_IDS = 0
+_FINISHES = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+
+
+def argument_names() -> frozenset[str]:
+    """What the installed vLLM can be told about its engine."""
+    return frozenset(field.name for field in dataclasses.fields(AsyncEngineArgs))
+
+
+def is_cpu() -> bool:
+    """Whether this vLLM computes on the CPU."""
+    return bool(current_platform.is_cpu())
+
+
+def reads_gguf() -> bool:
+    """Whether vllm-gguf-plugin is there, whose kernels are for CUDA."""
+    has_plugin = importlib.util.find_spec("vllm_gguf_plugin") is not None
+    return has_plugin and bool(current_platform.is_cuda())
+
+
+def sampling_params(request: TokenRequest) -> SamplingParams:
+    """Every rule of vLLM's own is off: it stops at the request's end ids and nothing else."""
+    plan = request.sampling
+    return SamplingParams(
+        temperature=0.0 if plan.is_greedy else plan.temperature,
+        top_p=plan.top_p,
+        top_k=_ALL_IDS if plan.top_k is None else plan.top_k,
+        min_p=plan.min_p,
+        max_tokens=request.max_tokens,
+        stop_token_ids=sorted(request.end_ids),
+        ignore_eos=True,
+        detokenize=False,
+        output_kind=RequestOutputKind.DELTA,
+    )
+
+
+class VllmEngine:
+    """A running AsyncLLM. Made and shut down in any thread; all else belongs to the event loop."""
+
+    def __init__(self, args: Mapping[str, Any], context_window: int) -> None:
+        """Blocks until the engine process is ready, for half a minute or more.
+
+        The window is cut to the model's own. AsyncLLM needs no running loop to be made: it starts
+        its tasks with the first call that has one. Raises ModelLoadError.
+        """
+        try:
+            own = AsyncEngineArgs(**args).create_model_config().max_model_len
+            window = min(context_window, own)
+            config = AsyncEngineArgs(**args, max_model_len=window).create_engine_config()
+            self._llm: Any = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+        # A wrong model or argument shows as nearly any exception, from any depth.
+        except Exception as error:
+            # The trace would keep the half-made engine, with its sockets, for as long as it lives.
+            traceback.clear_frames(error.__traceback__)
+            raise ModelLoadError(f"vLLM can't load the model: {_one_line(error)}") from error
+        self.context_window: int = config.model_config.max_model_len
+        self._processes = _descendants_of_engine()
+        self._watched: list[int] = []
+        self._on_death: Callable[[], None] = lambda: None
+        self._asking: asyncio.Task[Any] | None = None
+
+    async def prepare(self, on_death: Callable[[], None]) -> None:
+        """The first call on the loop. `on_death` is called when the engine process ends.
+
+        Raises EngineFailed where it has ended, or was shut down, before this returned.
+        """
+        loop = asyncio.get_running_loop()
+        self._on_death = on_death
+        self._watched = self._sentinels()
+        for sentinel in self._watched:
+            loop.add_reader(sentinel, self._tell_death)
+        # Asked for now, since vLLM asks with the first request, and waits for ever if that fails.
+        self._asking = loop.create_task(self._llm.get_supported_tasks())
+        await asyncio.wait({self._asking})
+        if self._asking.cancelled() or self._asking.exception():
+            raise EngineFailed("vLLM's engine process ended right after its start")
+
+    async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
+        """Raises EngineFailed. Closing the generator waits until the abort is on its way."""
+        prompt = tokens_input(list(request.prompt_ids))
+        outputs = self._llm.generate(prompt, sampling_params(request), request.id)
+        async with aclosing(outputs):
+            while True:
+                step = _step(await self._next_output(outputs))
+                yield step
+                if step.finish is not None:
+                    return
+
+    async def _next_output(self, outputs: AsyncGenerator[Any, None]) -> Any:
+        try:
+            return (await anext(outputs)).outputs[0]
+        except EngineDeadError as error:
+            # Also where the process lives on, but vLLM no longer listens to it.
+            self._on_death()
+            raise EngineFailed("vLLM's engine ended while it worked on the request") from error
+        except EngineGenerateError as error:
+            reason = _one_line(error.__cause__ or error)
+            raise EngineFailed(f"vLLM failed on the request: {reason}") from error
+
+    def fail_live(self) -> None:
+        """Ends every live sequence: a shutdown alone would leave them waiting."""
+        if self._asking is not None:
+            self._asking.cancel()
+        self._llm.output_processor.propagate_error(EngineDeadError())
+
+    def unwatch(self) -> None:
+        """Before a shutdown, after which the sentinels may be other files."""
+        loop = asyncio.get_running_loop()
+        for sentinel in self._watched:
+            loop.remove_reader(sentinel)
+        self._watched = []
+
+    def shutdown(self) -> None:
+        """Blocks until no process is left."""
+        try:
+            self._llm.shutdown(timeout=_GRACE_S)
+        finally:
+            _kill(self._processes)
+
+    async def release(self) -> None:
+        """After a shutdown, which leaves vLLM's tasks to the loop and its sockets' context open."""
+        resources = self._llm.engine_core.resources
+        tasks = (resources.output_queue_task, self._llm.output_handler, self._asking)
+        living = [task for task in tasks if task is not None]
+        if living:
+            await asyncio.wait(living, timeout=_GRACE_S)
+        resources.ctx.destroy(linger=0)
+        self._llm = None
+
+    def _sentinels(self) -> list[int]:
+        processes = self._llm.engine_core.resources.engine_manager
+        # Ray's actors have none: there, a request that fails is the only sign.
+        return list(processes.sentinels()) if hasattr(processes, "sentinels") else []
+
+    def _tell_death(self) -> None:
+        self.unwatch()
+        self.fail_live()
+        self._on_death()
+
+
+def kill_starting_engine() -> None:
+    """Ends an engine process that is still loading, which ends the load with ModelLoadError."""
+    _kill(_descendants_of_engine())
+
+
+def _step(output: Any) -> TokenStep:
+    reason = output.finish_reason
+    if reason is not None and reason not in _FINISHES:
+        raise EngineFailed(f"vLLM ended the sequence: {reason}")
+    return TokenStep(tuple(output.token_ids), _FINISHES.get(reason))
+
+
+def _descendants_of_engine() -> list[psutil.Process]:
+    """The engine process and those below it. Each knows its start time, so none is mistaken."""
+    found: list[psutil.Process] = []
+    for child in multiprocessing.active_children():
+        if child.name.startswith(_ENGINE_PROCESS) and child.pid is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(child.pid)
+                found += [parent, *parent.children(recursive=True)]
+    return found
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=_GRACE_S)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
