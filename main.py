@@ -5,6 +5,7 @@ vLLM's engine process imports this module again, so importing it does nothing.
 
 import argparse
 import logging
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -134,7 +135,9 @@ def build_app(settings: Settings) -> FastAPI:
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Blocks until SIGINT or SIGTERM."""
+    """Blocks until SIGINT or SIGTERM; the server has closed when it returns."""
+    # uvicorn raises the signal once more when it has closed: a planned stop is no failure.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     config = uvicorn.Config(
         app,
         loop="uvloop",

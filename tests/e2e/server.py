@@ -29,7 +29,8 @@ class ServerProcess:
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.output: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
     def wait_for(self, text: str, timeout_s: float = 240) -> str:
         """The first line from here on that holds `text`. Fails if the process ends before."""
@@ -61,10 +62,12 @@ class ServerProcess:
                 child.kill()
             self._process.kill()
             self._process.wait()
+        self._reader.join()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.output.append(line)
-            self._lines.put(line)
+        with self._process.stdout as output:
+            for line in output:
+                self.output.append(line)
+                self._lines.put(line)
         self._lines.put(None)

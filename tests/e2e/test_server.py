@@ -86,7 +86,7 @@ def test_a_bad_model_leaves_a_server_that_says_why(start: Start, tmp_path: Path)
     [
         ("JARVIS_INFERENCE_ENGINE", "vlllm", "vllm"),
         ("JARVIS_INFERENCE_ENGIN", "vllm", "JARVIS_INFERENCE_ENGINE"),
-        ("JARVIS_PORT", "eighty", "JARVIS_PORT"),
+        ("JARVIS_LLAMA_THREADS", "many", "integer"),
     ],
 )
 def test_a_bad_setting_stops_the_start_with_one_line(
