@@ -7,6 +7,8 @@ top_k, top_p, then the draw. Every engine implements this definition, not its ow
 from dataclasses import dataclass
 
 GREEDY_BELOW = 1e-5
+# Between the two, draws are made at this temperature, as vLLM does: lower ones overflow float32.
+LOWEST_DRAWN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +33,8 @@ class SamplingPlan:
     @property
     def is_greedy(self) -> bool:
         return self.temperature < GREEDY_BELOW
+
+    @property
+    def drawing_temperature(self) -> float:
+        """What logits are divided by where the draw is not greedy."""
+        return max(self.temperature, LOWEST_DRAWN)

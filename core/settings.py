@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     )
     debug: bool = Field(False, description="Log what the server does in detail: true or false.")
     llama_log_level: LogLevelName = Field(
-        LogLevel.WARNING, description="Lines of llama.cpp to show: DEBUG, INFO, WARNING or ERROR."
+        LogLevel.ERROR, description="Lines of llama.cpp to show: DEBUG, INFO, WARNING or ERROR."
     )
     vllm_logging_level: LogLevelName = Field(
         LogLevel.WARNING, description="Lines of vLLM to show: DEBUG, INFO, WARNING or ERROR."

@@ -47,7 +47,7 @@ def _is_ids(value: object) -> bool:
 def _refusal() -> PydanticCustomError:
     return PydanticCustomError(
         "prompt",
-        "allowed is a text, a list of token ids, or a list of at most {count} of either, none empty",
+        "allowed is a text, a list of token ids, or up to {count} of either, none empty",
         {"count": MAX_PROMPTS},
     )
 

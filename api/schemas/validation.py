@@ -1,4 +1,4 @@
-"""Turns what pydantic found wrong into one InvalidValue that names field, value and what is allowed.
+"""Turns what pydantic found wrong into one InvalidValue: the field, its value, what is allowed.
 
 By a table of error types: pydantic's own words stay inside.
 """

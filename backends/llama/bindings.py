@@ -259,7 +259,7 @@ class NativeSampler:
         self._chain = llama_cpp.llama_sampler_chain_init(
             llama_cpp.llama_sampler_chain_default_params()
         )
-        stages = [llama_cpp.llama_sampler_init_temp(plan.temperature)]
+        stages = [llama_cpp.llama_sampler_init_temp(plan.drawing_temperature)]
         if plan.min_p > 0.0:
             stages.append(llama_cpp.llama_sampler_init_min_p(plan.min_p, 1))
         if plan.top_k is not None:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from backends.base import ModelCard, Tokenizer, TokenRequest, TokenStep, refuse_too_long
+from backends.vllm_engine.children import child_ids
 from backends.vllm_engine.conversion import Listener
 from backends.vllm_engine.loading import Loaded, load
 from core.errors import (
@@ -33,6 +34,7 @@ class VllmBackend:
         self._model_path = model_path
         self._cancelled = threading.Event()
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="vllm-engine")
+        self._others: frozenset[int] = frozenset()
         self._loading: asyncio.Future[Loaded] | None = None
         self._running: Loaded | None = None
         self._dead: asyncio.Future[str] | None = None
@@ -42,6 +44,7 @@ class VllmBackend:
         """Raises ModelLoadError; EngineUnavailable where `close` came first."""
         self._refuse_if_closed()
         loop = asyncio.get_running_loop()
+        self._others = child_ids()
         self._dead = loop.create_future()
         self._loading = loop.run_in_executor(
             self._threads, load, self._settings, self._model_path, Listener(report, self._cancelled)
@@ -97,7 +100,7 @@ class VllmBackend:
             return None
         loop = asyncio.get_running_loop()
         while not self._loading.done():
-            await loop.run_in_executor(self._threads, _kill_starting_engine)
+            await loop.run_in_executor(self._threads, _kill_starting_engine, self._others)
             await asyncio.wait({self._loading}, timeout=_KILL_AGAIN_S)
         return None if self._loading.exception() else self._loading.result()
 
@@ -135,9 +138,9 @@ class VllmBackend:
             self._dead.set_result("vLLM's engine process died; its last words are in the log")
 
 
-def _kill_starting_engine() -> None:
+def _kill_starting_engine(others: frozenset[int]) -> None:
     """Nothing to do until vllm is imported, which only the load itself may do."""
     engine = sys.modules.get("backends.vllm_engine.engine")
     kill = getattr(engine, "kill_starting_engine", None)
     if kill is not None:
-        kill()
+        kill(others)

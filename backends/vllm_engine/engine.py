@@ -23,6 +23,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from backends.base import TokenRequest, TokenStep
+from backends.vllm_engine.children import child_ids
 from core.errors import EngineFailed, ModelLoadError
 from core.events import FinishReason
 
@@ -52,7 +53,7 @@ def sampling_params(request: TokenRequest) -> SamplingParams:
     """Every rule of vLLM's own is off: it stops at the request's end ids and nothing else."""
     plan = request.sampling
     return SamplingParams(
-        temperature=0.0 if plan.is_greedy else plan.temperature,
+        temperature=0.0 if plan.is_greedy else plan.drawing_temperature,
         top_p=plan.top_p,
         top_k=_ALL_IDS if plan.top_k is None else plan.top_k,
         min_p=plan.min_p,
@@ -73,6 +74,7 @@ class VllmEngine:
         The window is cut to the model's own. AsyncLLM needs no running loop to be made: it starts
         its tasks with the first call that has one. Raises ModelLoadError.
         """
+        others = child_ids()
         try:
             own = AsyncEngineArgs(**args).create_model_config().max_model_len
             window = min(context_window, own)
@@ -84,7 +86,7 @@ class VllmEngine:
             traceback.clear_frames(error.__traceback__)
             raise ModelLoadError(f"vLLM can't load the model: {_one_line(error)}") from error
         self.context_window: int = config.model_config.max_model_len
-        self._processes = _descendants_of_engine()
+        self._processes = _descendants_of_engine(others)
         self._watched: list[int] = []
         self._on_death: Callable[[], None] = lambda: None
         self._asking: asyncio.Task[Any] | None = None
@@ -168,9 +170,12 @@ class VllmEngine:
         self._on_death()
 
 
-def kill_starting_engine() -> None:
-    """Ends an engine process that is still loading, which ends the load with ModelLoadError."""
-    _kill(_descendants_of_engine())
+def kill_starting_engine(others: frozenset[int]) -> None:
+    """Ends an engine process that is still loading, which ends the load with ModelLoadError.
+
+    `others` are the children that were there before the load: none of them is ours to end.
+    """
+    _kill(_descendants_of_engine(others))
 
 
 def _step(output: Any) -> TokenStep:
@@ -180,11 +185,11 @@ def _step(output: Any) -> TokenStep:
     return TokenStep(tuple(output.token_ids), _FINISHES.get(reason))
 
 
-def _descendants_of_engine() -> list[psutil.Process]:
+def _descendants_of_engine(others: frozenset[int]) -> list[psutil.Process]:
     """The engine process and those below it. Each knows its start time, so none is mistaken."""
     found: list[psutil.Process] = []
     for child in multiprocessing.active_children():
-        if child.name.startswith(_ENGINE_PROCESS) and child.pid is not None:
+        if child.name.startswith(_ENGINE_PROCESS) and child.pid not in {None, *others}:
             with contextlib.suppress(psutil.NoSuchProcess):
                 parent = psutil.Process(child.pid)
                 found += [parent, *parent.children(recursive=True)]
