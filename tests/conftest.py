@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,29 +22,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(ENGINE_TIMEOUT_S))
 
 
-async def _started(kind: str) -> AsyncIterator["Engine"]:
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this run keeps converted models and probes."""
+    return tmp_path_factory.mktemp("cache")
+
+
+async def _started(kind: str, cache: Path) -> AsyncIterator["Engine"]:
     # Here and not at the top, so that suites without an engine don't load what engines need.
     from tests.engines import MAKERS, Engine
 
-    engine = Engine(kind, MAKERS[kind]())
+    engine = Engine(kind, MAKERS[kind](cache))
     await engine.backend.start(engine.reports.append)
     yield engine
     await asyncio.wait_for(engine.backend.close(), 60)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def scripted() -> AsyncIterator["Engine"]:
-    async for engine in _started("scripted"):
+async def scripted(cache: Path) -> AsyncIterator["Engine"]:
+    async for engine in _started("scripted", cache):
         yield engine
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def llama() -> AsyncIterator["Engine"]:
-    async for engine in _started("llama"):
+async def llama(cache: Path) -> AsyncIterator["Engine"]:
+    async for engine in _started("llama", cache):
         yield engine
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def vllm() -> AsyncIterator["Engine"]:
-    async for engine in _started("vllm"):
+async def vllm(cache: Path) -> AsyncIterator["Engine"]:
+    async for engine in _started("vllm", cache):
         yield engine

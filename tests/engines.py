@@ -34,21 +34,22 @@ def settings_for(engine: str, **flags: str) -> Settings:
     return load_settings(values, environ={}, env_file=None)
 
 
-def llama_backend() -> Backend:
-    settings = settings_for("llama_cpp")
+def llama_backend(cache: Path) -> Backend:
+    settings = settings_for("llama_cpp", JARVIS_CACHE_DIR=str(cache))
     options = llama_options(settings, MODEL)
     return LlamaBackend(options, ChildProbe(options, settings.cache_dir))
 
 
-def vllm_backend() -> Backend:
+def vllm_backend(cache: Path) -> Backend:
     # Here and not at the top: suites of the other backends must not depend on it.
     from backends.vllm_engine.backend import VllmBackend
 
-    return VllmBackend(settings_for("vllm"), MODEL)
+    return VllmBackend(settings_for("vllm", JARVIS_CACHE_DIR=str(cache)), MODEL)
 
 
-MAKERS: dict[str, Callable[[], Backend]] = {
-    "scripted": scripted_backend,
+# Each gets the run's own cache folder, so that nothing of an earlier run is relied on.
+MAKERS: dict[str, Callable[[Path], Backend]] = {
+    "scripted": lambda _: scripted_backend(),
     "llama": llama_backend,
     "vllm": vllm_backend,
 }

@@ -1,5 +1,7 @@
 """Each backend for the contract suite: the shipped model in two engines, and the script."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.engines import MAKERS, Engine
@@ -20,6 +22,6 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(params=KINDS)
-def fresh(request: pytest.FixtureRequest) -> Engine:
+def fresh(request: pytest.FixtureRequest, cache: Path) -> Engine:
     """A backend of each kind that was not started yet."""
-    return Engine(request.param, MAKERS[request.param]())
+    return Engine(request.param, MAKERS[request.param](cache))

@@ -21,11 +21,15 @@ Start = Callable[..., ServerProcess]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(tmp_path: Path, cache: Path) -> Iterator[Start]:
+    """Starts servers that know neither the user's `.env` nor an earlier run's cache."""
     servers: list[ServerProcess] = []
+    empty = tmp_path / "empty.env"
+    empty.touch()
 
     def open_server(*flags: str, **environment: Any) -> ServerProcess:
-        servers.append(ServerProcess(*flags, **environment))
+        own = () if "--env-file" in flags else ("--env-file", str(empty))
+        servers.append(ServerProcess(*flags, *own, JARVIS_CACHE_DIR=str(cache), **environment))
         return servers[-1]
 
     yield open_server
@@ -69,7 +73,7 @@ def test_one_line_in_env_changes_the_engine_and_nothing_else(start: Start, tmp_p
 def test_a_bad_model_leaves_a_server_that_says_why(start: Start, tmp_path: Path) -> None:
     model = tmp_path / "broken.gguf"
     model.write_bytes((ROOT / "models" / "jarvis-tiny.gguf").read_bytes()[:1_000_000])
-    server = start("--model", str(model), JARVIS_CACHE_DIR=str(tmp_path))
+    server = start("--model", str(model))
     with server.client() as client:
         server.wait_for("state=failed")
         ready = client.get("/health/ready")
