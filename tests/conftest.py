@@ -33,7 +33,7 @@ async def _started(kind: str, cache: Path) -> AsyncIterator["Engine"]:
     from tests.engines import MAKERS, Engine
 
     engine = Engine(kind, MAKERS[kind](cache))
-    await engine.backend.start(engine.reports.append)
+    await asyncio.wait_for(engine.backend.start(engine.reports.append), ENGINE_TIMEOUT_S)
     yield engine
     await asyncio.wait_for(engine.backend.close(), 60)
 
