@@ -1,9 +1,10 @@
 """Opens the backend that the settings name. The one place that knows all engines by name."""
 
-import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from backends.base import Backend
+from backends.daemon_thread import in_daemon_thread
 from backends.model_source import resolve_model
 from core.lifecycle import LoadProgress
 from core.settings import InferenceEngine, Settings
@@ -12,7 +13,7 @@ from core.settings import InferenceEngine, Settings
 async def open_backend(settings: Settings, report: Callable[[LoadProgress], None]) -> Backend:
     """Finds or fetches the model, then makes its engine. Raises ModelLoadError."""
     report(LoadProgress(f"finding {settings.model_name}"))
-    resolved = await asyncio.to_thread(resolve_model, settings)
+    resolved = await in_daemon_thread(partial(resolve_model, settings))
     # Engines are imported only when chosen: the other one may not be installed.
     if settings.inference_engine is InferenceEngine.VLLM:
         from backends.vllm_engine.backend import VllmBackend
