@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], environ: dict[str, str]) -> int:
     except ConfigurationError as error:
         print(f"configuration: {error}", file=sys.stderr)
         return _EXIT_CONFIGURATION
-    configure_logging(is_debug=settings.debug)
+    configure_logging(settings)
     with listener:
         print(f"serving on {url_of(settings.host, listener)}", flush=True)
         serve(build_app(settings), listener)
@@ -87,13 +87,15 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
-def configure_logging(*, is_debug: bool) -> None:
-    """One format for our lines and the engines'."""
+def configure_logging(settings: Settings) -> None:
+    """One format for our lines and the engines'; others are heard where something is wrong."""
     logging.basicConfig(
-        level=logging.DEBUG if is_debug else logging.INFO,
+        level=logging.DEBUG if settings.debug else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("vllm").setLevel(settings.vllm_logging_level)
+    logging.getLogger("uvicorn").setLevel(logging.DEBUG if settings.debug else logging.WARNING)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -159,7 +159,7 @@ class Settings(BaseSettings):
         LogLevel.ERROR, description="Lines of llama.cpp to show: DEBUG, INFO, WARNING or ERROR."
     )
     vllm_logging_level: LogLevelName = Field(
-        LogLevel.WARNING, description="Lines of vLLM to show: DEBUG, INFO, WARNING or ERROR."
+        LogLevel.ERROR, description="Lines of vLLM to show: DEBUG, INFO, WARNING or ERROR."
     )
 
     @classmethod

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ MODEL = Path(__file__).resolve().parents[3] / "models" / "jarvis-tiny.gguf"
 LONG = TokenRequest("long", (1, 2, 3), 4000, frozenset(), SamplingPlan(temperature=0.0))
 MANY_BEATS = 100
 
-needs_vllm = pytest.mark.skipif(find_spec("vllm") is None, reason="vllm is not installed")
 # vllm and what it imports warn of each other's future, which is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -48,7 +46,6 @@ async def beats_until(task: asyncio.Task[None]) -> int:
 
 
 @pytest.mark.engine
-@needs_vllm
 async def test_a_dead_engine_process_is_told_at_once_and_leaves_nothing() -> None:
     import psutil
 
@@ -79,7 +76,6 @@ async def test_a_dead_engine_process_is_told_at_once_and_leaves_nothing() -> Non
 
 
 @pytest.mark.engine
-@needs_vllm
 async def test_closing_while_the_engine_process_starts_leaves_nothing() -> None:
     engine = backend()
     is_starting = asyncio.Event()
@@ -98,7 +94,6 @@ async def test_closing_while_the_engine_process_starts_leaves_nothing() -> None:
 
 
 @pytest.mark.engine
-@needs_vllm
 async def test_an_unknown_engine_argument_ends_the_load() -> None:
     engine = backend(VLLM_EXTRA_ARGS='{"blok_size": 32}')
     with pytest.raises(ModelLoadError, match="did you mean block_size"):

@@ -11,8 +11,6 @@ from core.errors import EngineUnavailable, ModelLoadError
 from core.lifecycle import LoadProgress
 from tests.backends.vllm_engine.gguf_making import byte_level, write_vocabulary
 
-pytest.importorskip("gguf")
-
 FORM = Form("float32")
 
 

@@ -19,9 +19,6 @@ from tests.backends.vllm_engine.gguf_making import (
     write_vocabulary,
 )
 
-pytest.importorskip("tokenizers")
-pytest.importorskip("gguf")
-
 Encode = Callable[..., list[int]]
 PARTS = (
     *("hello", " world", "  ", "\n", "\r\n", "\t", "1234", "12,345.6", "don't", "I'LL", "HeLLo"),
@@ -42,7 +39,8 @@ def texts(count: int) -> Iterator[str]:
 
 
 def llama_cpp_encode(path: Path) -> Encode:
-    llama_cpp = pytest.importorskip("llama_cpp")
+    import llama_cpp
+
     params = llama_cpp.llama_model_default_params()
     params.vocab_only = True
     silent = llama_cpp.llama_log_callback(lambda *_: None)

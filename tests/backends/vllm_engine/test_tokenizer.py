@@ -9,8 +9,6 @@ from backends.vllm_engine.tokenizer import HuggingFaceTokenizer, adds_token_in_f
 from core.errors import ModelLoadError
 from tests.backends.vllm_engine.gguf_making import CONTROL, byte_level
 
-pytest.importorskip("tokenizers")
-
 BOS_ID = byte_level().bos_id
 
 

@@ -13,8 +13,6 @@ from backends.vllm_engine.vocabulary import read_vocabulary
 from core.errors import ModelLoadError
 from tests.backends.vllm_engine.gguf_making import byte_level, sentencepiece
 
-pytest.importorskip("tokenizers")
-
 
 def folder_of(path: Path, vocabulary: GgufVocabulary, **config: Any) -> ModelFolder:
     template = "{{ messages }}"

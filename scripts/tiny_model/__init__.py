@@ -1,0 +1,1 @@
+"""Makes the small model that ships: dialogues, tokenizer, network, training, export, evaluation."""
