@@ -4,7 +4,7 @@ Both fold the same events. The response begins when the first event has come, so
 that fails before is told by status; a failure after it is an `error` event, then the end.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from api.bodies import Answer, AnswerShape
 from api.disconnect import ClientGone, while_connected
@@ -62,8 +63,13 @@ class _Reply:
         self._answer = answer
         self._pump = pump
         self._log = RequestLog(answer.id)
+        self._is_over = False
 
     def end(self, outcome: str) -> None:
+        """Aborts what has not ended. The first outcome told is the one that is logged."""
+        if self._is_over:
+            return
+        self._is_over = True
         self._pump.close()
         self._log.end(outcome)
 
@@ -74,12 +80,7 @@ class _Reply:
 
     async def streamed(self, request: Request, style: AnswerStyle) -> Response:
         first = await while_connected(request, self._take())
-        return EventSourceResponse(
-            self._frames(first, style.includes_usage),
-            headers=_STREAM_HEADERS,
-            ping=PING_INTERVAL_S,
-            sep="\n",
-        )
+        return _Stream(self._frames(first, style.includes_usage), self.end)
 
     async def _take(self) -> list[ChoiceEvent]:
         events = await self._pump.take()
@@ -112,6 +113,33 @@ class _Reply:
             yield b"event: error\n" + _frame(body_of(error))
         finally:
             self.end(outcome)
+
+
+class _Stream(EventSourceResponse):
+    """Ends its reply however it ends, and as soon as the client is known to have gone.
+
+    A body that was never begun runs no `finally` of its own; and the cancellation of one that
+    always has something to send may come late.
+    """
+
+    def __init__(self, frames: AsyncIterator[bytes], end: Callable[[str], None]) -> None:
+        super().__init__(
+            frames,
+            headers=_STREAM_HEADERS,
+            ping=PING_INTERVAL_S,
+            sep="\n",
+            client_close_handler_callable=self._on_gone,
+        )
+        self._end = end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._end("gone")
+
+    async def _on_gone(self, _: Message) -> None:
+        self._end("gone")
 
 
 def _frame(payload: dict[str, Any]) -> bytes:

@@ -25,7 +25,7 @@ class RequestLog:
         self._ends += [each.event for each in events if isinstance(each.event, GenerationEnd)]
 
     def end(self, outcome: str) -> None:
-        """`outcome`: done, refused, failed, or gone where the client left."""
+        """`outcome`: done, failed, or gone where the client left; tokens are of ended choices."""
         logger.info(
             "request=%s outcome=%s prompt_tokens=%d completion_tokens=%d finish=%s "
             "first_s=%s total_s=%.3f",

@@ -75,7 +75,7 @@ class Prompter:
         for token_id in token_ids:
             if not 0 <= token_id < limit:
                 raise InvalidValue(
-                    f"prompt holds the token id {token_id}; allowed are 0 to {limit - 1}",
+                    f"prompt holds the token id {str(token_id)[:20]}; allowed are 0 to {limit - 1}",
                     param="prompt",
                 )
         data = b"".join(self._vocabulary.pieces[token_id] for token_id in token_ids)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.json_response import JsonResponse
 from api.served_names import ServedNames
+from core.errors import ModelNotServed
 from core.lifecycle import EngineState, EngineStatus
 from serving.service import GenerationService
 
@@ -42,6 +43,8 @@ async def list_models(request: Request) -> Response:
 async def get_model(request: Request, model_id: str) -> Response:
     """One of the names that are listed."""
     names: ServedNames = request.app.state.names
+    if not model_id:
+        raise ModelNotServed("the path names no model", param="model")
     names.check(model_id)
     return JsonResponse(_model(request, model_id))
 

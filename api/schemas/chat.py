@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import FailFast, Field
 
-from api.schemas.fields import IDLE_FIELDS, SharedFields, without_idle_fields
-from api.schemas.validation import path_of, validate
+from api.schemas.fields import IDLE_FIELDS, SharedFields, StrictObject, without_idle_fields
+from api.schemas.validation import path_of, refuse_unknown, shown, validate
 from core.errors import InvalidValue, UnsupportedField
 from core.messages import Conversation, Message, ToolCall
 
-_STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+MAX_MESSAGES = 10_000
+MAX_PARTS = 10_000
+MAX_TOOL_CALLS = 1000
 
 IDLE_CHAT_FIELDS: Mapping[str, tuple[Any, ...]] = {
     **IDLE_FIELDS,
@@ -44,50 +46,44 @@ _IDLE_MESSAGE_FIELDS: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-class FunctionCall(BaseModel):
+class FunctionCall(StrictObject):
     """The function that an assistant turn called; `arguments` is JSON as text."""
-
-    model_config = _STRICT
 
     name: str = Field(min_length=1)
     arguments: str
 
 
-class ToolCallField(BaseModel):
+class ToolCallField(StrictObject):
     """A call in an assistant turn of the history."""
-
-    model_config = _STRICT
 
     id: str | None = None
     type: Literal["function"] = "function"
     function: FunctionCall
 
 
-class TextPart(BaseModel):
+class TextPart(StrictObject):
     """A part of a message's content."""
-
-    model_config = _STRICT
 
     type: Literal["text"]
     text: str
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(StrictObject):
     """One turn. Content is a string, or a list of text parts, which are joined by line breaks."""
-
-    model_config = _STRICT
 
     role: str = Field(min_length=1, max_length=100)
     content: str | list[TextPart] | None = None
     name: str | None = None
-    tool_calls: list[ToolCallField] | None = None
+    tool_calls: list[ToolCallField] | None = Field(None, max_length=MAX_TOOL_CALLS)
     tool_call_id: str | None = None
 
 
 class ChatRequest(SharedFields):
     """The body of POST /v1/chat/completions."""
 
-    messages: list[ChatMessage] = Field(min_length=1, max_length=10_000)
+    messages: Annotated[list[ChatMessage], FailFast()] = Field(
+        min_length=1, max_length=MAX_MESSAGES
+    )
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31 - 1)
 
     @property
@@ -113,7 +109,7 @@ class ChatRequest(SharedFields):
 def read_chat(body: Mapping[str, Any]) -> ChatRequest:
     """Raises InvalidValue or UnsupportedField."""
     messages = body.get("messages")
-    if isinstance(messages, list):
+    if isinstance(messages, list) and len(messages) <= MAX_MESSAGES:
         plain = [_plain_message(i, message) for i, message in enumerate(messages)]
         body = {**body, "messages": plain}
     request = validate(ChatRequest, without_idle_fields(body, IDLE_CHAT_FIELDS))
@@ -130,28 +126,41 @@ def _plain_message(index: int, message: object) -> object:
     except UnsupportedField as error:
         path = path_of(("messages", index, error.param or ""))
         raise UnsupportedField(f"messages[{index}]: {error}", param=path) from None
-    content = plain.get("content")
-    if isinstance(content, list):
-        _refuse_other_parts(index, content)
-    return plain
+    refuse_unknown(ChatMessage, plain, "messages", index)
+    return {**plain, "content": _text_of(index, plain.get("content"))}
 
 
-def _refuse_other_parts(index: int, parts: list[Any]) -> None:
-    for position, part in enumerate(parts):
-        path = path_of(("messages", index, "content", position))
-        kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind != "text":
-            raise UnsupportedField(
-                f"{path} is of type {json.dumps(kind[:100])}; this model reads text alone",
-                param=path,
-            )
+def _text_of(index: int, content: object) -> str | None:
+    """By hand: of a union, pydantic names the branch where a client looks for the field."""
+    if content is None or isinstance(content, str):
+        return content
+    path = path_of(("messages", index, "content"))
+    if not isinstance(content, list) or len(content) > MAX_PARTS:
+        raise InvalidValue(
+            f"{path} is {shown(content)}; allowed is a string or at most {MAX_PARTS} text parts",
+            param=path,
+        )
+    return "\n".join(_part_text(f"{path}[{at}]", part) for at, part in enumerate(content))
+
+
+def _part_text(path: str, part: object) -> str:
+    fields = part if isinstance(part, dict) else {}
+    kind, text = fields.get("type"), fields.get("text")
+    if isinstance(kind, str) and kind != "text":
+        raise UnsupportedField(
+            f"{path} is of type {json.dumps(kind[:100])}; this model reads text alone", param=path
+        )
+    if kind != "text" or not isinstance(text, str) or len(fields) > len(TextPart.model_fields):
+        raise InvalidValue(
+            f'{path} is {shown(part)}; allowed is {{"type": "text", "text": "…"}}', param=path
+        )
+    return text
 
 
 def _message(index: int, message: ChatMessage) -> Message:
     """Raises InvalidValue for a turn that says nothing at all."""
     content = message.content
-    if isinstance(content, list):
-        content = "\n".join(part.text for part in content)
+    assert not isinstance(content, list), "parts are joined before"
     if content is None and not message.tool_calls:
         path = path_of(("messages", index, "content"))
         raise InvalidValue(f"{path} is null; allowed is a string or text parts", param=path)

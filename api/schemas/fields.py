@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from core.errors import InvalidValue, UnsupportedField
@@ -11,20 +11,37 @@ from core.sampling import SamplingPlan
 
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARACTERS = 1024
+MAX_METADATA = 16
+MAX_OBJECT_FIELDS = 100
 
 
 def _stop_strings(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
+    if isinstance(value, list | tuple) and len(value) > MAX_STOP_STRINGS:
+        raise _stop_refusal()
     found = (value,) if isinstance(value, str) else value
     strings = [each for each in found if _is_stop(each)] if isinstance(found, list | tuple) else []
-    if not isinstance(found, list | tuple) or not len(strings) == len(found) <= MAX_STOP_STRINGS:
-        raise PydanticCustomError(
-            "stop",
-            "allowed is a string or a list of at most {count}, each of 1 to {length} characters",
-            {"count": MAX_STOP_STRINGS, "length": MAX_STOP_CHARACTERS},
-        )
+    if not isinstance(found, list | tuple) or len(strings) != len(found):
+        raise _stop_refusal()
     return tuple(strings)
+
+
+def _stop_refusal() -> PydanticCustomError:
+    return PydanticCustomError(
+        "stop",
+        "allowed is a string or a list of at most {count}, each of 1 to {length} characters",
+        {"count": MAX_STOP_STRINGS, "length": MAX_STOP_CHARACTERS},
+    )
+
+
+def _few_metadata(value: object) -> object:
+    """OpenAI's own limit; checked before the values, each of which would be described."""
+    if isinstance(value, dict) and len(value) > MAX_METADATA:
+        raise PydanticCustomError(
+            "metadata", "allowed is an object of at most {count} texts", {"count": MAX_METADATA}
+        )
+    return value
 
 
 def _is_stop(value: object) -> bool:
@@ -37,10 +54,25 @@ StopStrings = Annotated[
 ]
 
 
-class StreamOptions(BaseModel):
-    """What a stream carries besides text."""
+class StrictObject(BaseModel):
+    """An object inside a body: no unknown fields, and few enough to describe each wrong one."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, value: object) -> object:
+        if isinstance(value, dict) and len(value) > MAX_OBJECT_FIELDS:
+            raise PydanticCustomError(
+                "fields",
+                "allowed is an object of at most {count} fields",
+                {"count": MAX_OBJECT_FIELDS},
+            )
+        return value
+
+
+class StreamOptions(StrictObject):
+    """What a stream carries besides text."""
 
     include_usage: bool = False
 
@@ -62,7 +94,9 @@ class SharedFields(BaseModel):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, description="Accepted and not used.")
-    metadata: dict[str, str] | None = Field(None, description="Accepted and not used.")
+    metadata: Annotated[dict[str, str] | None, BeforeValidator(_few_metadata)] = Field(
+        None, description="Accepted and not used."
+    )
 
     @property
     def sampling(self) -> SamplingPlan:

@@ -26,30 +26,45 @@ _ALLOWED = {
     "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
-    "greater_than": "a value above {gt:g}",
-    "greater_than_equal": "a value of at least {ge:g}",
-    "less_than_equal": "a value of at most {le:g}",
+    "literal_error": "{expected}",
+    "greater_than": "a value above {gt}",
+    "greater_than_equal": "a value of at least {ge}",
+    "less_than_equal": "a value of at most {le}",
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "at least {min_length} characters",
     "too_long": "at most {max_length} items",
     "too_short": "at least {min_length} items",
 }
 _MAX_SHOWN = 80
+_MAX_STEP = 100
 
 
 def validate(schema: type[Body], body: Mapping[str, Any]) -> Body:
-    """Raises InvalidValue for the first field that is wrong."""
+    """Raises InvalidValue for the first field that is wrong.
+
+    Unknown fields are looked for first: pydantic would describe each one of millions.
+    """
+    refuse_unknown(schema, body)
     try:
         return schema.model_validate(body)
     except ValidationError as error:
         raise _named(error.errors(include_url=False)[0]) from None
 
 
+def refuse_unknown(schema: type[BaseModel], body: Mapping[str, Any], *parents: int | str) -> None:
+    """Raises InvalidValue that names the first field that `schema` does not have."""
+    unknown = next((name for name in body if name not in schema.model_fields), None)
+    if unknown is not None:
+        path = path_of((*parents, unknown))
+        raise InvalidValue(f"{path} is no field of this request", param=path)
+
+
 def path_of(location: tuple[int | str, ...]) -> str:
-    """`messages[0].content` for ("messages", 0, "content")."""
+    """`messages[0].content` for ("messages", 0, "content"); a long name is shortened."""
     path = ""
     for step in location:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+        name = str(step) if len(str(step)) <= _MAX_STEP else str(step)[:_MAX_STEP] + "…"
+        path += f"[{name}]" if isinstance(step, int) else f".{name}" if path else name
     return path
 
 

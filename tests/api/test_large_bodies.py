@@ -1,0 +1,70 @@
+"""A body that is wrong a million times is refused for its first fault alone."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from api.schemas.chat import read_chat
+from api.schemas.validation import path_of
+from core.errors import InvalidValue
+
+HI = {"role": "user", "content": "hi"}
+MANY = 200_000
+KEYS = {f"k{i}": i for i in range(MANY)}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"messages": [{}] * MANY}, "messages"),
+        ({"messages": [{"role": "user", "content": [1] * MANY}]}, "messages[0].content"),
+        ({"messages": [{"role": "assistant", "tool_calls": [1] * MANY}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "user", "content": "hi", **KEYS}]}, "messages[0].k0"),
+        ({"messages": [HI], **KEYS}, "k0"),
+        ({"messages": [HI], "metadata": KEYS}, "metadata"),
+        ({"messages": [HI], "stop": [1] * MANY}, "stop"),
+        ({"messages": [HI], "stream_options": KEYS}, "stream_options"),
+    ],
+)
+def test_one_fault_is_named(body: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        read_chat(body)
+    assert str(refusal.value.param).startswith(param)
+    assert len(str(refusal.value)) < 300
+    described = refusal.value.__context__
+    assert not isinstance(described, ValidationError) or described.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "param"),
+    [
+        (5, "messages[0].content"),
+        (["x"], "messages[0].content[0]"),
+        ([{"type": "text"}], "messages[0].content[0]"),
+        ([{"type": "text", "text": 5}], "messages[0].content[0]"),
+        ([{"type": "text", "text": "a"}, {"text": "b"}], "messages[0].content[1]"),
+    ],
+)
+def test_content_is_named_as_the_client_wrote_it(content: Any, param: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        read_chat({"messages": [{"role": "user", "content": content}]})
+    assert refusal.value.param == param
+
+
+def test_text_parts_are_joined_by_line_breaks() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    request = read_chat({"messages": [{"role": "user", "content": parts}]})
+    assert request.conversation.messages[0].content == "a\nb"
+
+
+def test_limits_are_told_in_full_and_in_our_words() -> None:
+    with pytest.raises(InvalidValue, match="at most 2147483647"):
+        read_chat({"messages": [HI], "max_tokens": 2**40})
+    call = {"type": "x", "function": {"name": "f", "arguments": "{}"}}
+    with pytest.raises(InvalidValue, match="allowed is 'function'"):
+        read_chat({"messages": [{"role": "assistant", "tool_calls": [call]}]})
+
+
+def test_a_long_name_is_shortened() -> None:
+    assert len(path_of(("k" * 100_000,))) < 200
