@@ -34,6 +34,8 @@ class TokenRequest:
     """One sequence to continue. `end_ids` end it: the id is given out, then the sequence is over.
 
     `len(prompt_ids) + max_tokens` must fit the context window: `refuse_too_long` checks that.
+    Of two that wait, the lower `priority` goes first. What is computed for a prompt is reused for
+    another one only where both have the same `cache_salt`.
     """
 
     id: str
@@ -41,6 +43,8 @@ class TokenRequest:
     max_tokens: int
     end_ids: frozenset[int]
     sampling: SamplingPlan
+    priority: int = 0
+    cache_salt: str | None = None
 
     def __post_init__(self) -> None:
         if not self.prompt_ids:
@@ -63,10 +67,12 @@ class TokenStep:
     """Ids in the order they were generated; several where the reader lagged behind the engine.
 
     `finish` is set on the last step alone. STOP means that the last id is one of `end_ids`.
+    `num_cached` is how many ids of the prompt were reused, not computed: told on every step.
     """
 
     token_ids: tuple[int, ...]
     finish: FinishReason | None = None
+    num_cached: int = 0
 
 
 class Tokenizer(Protocol):

@@ -21,11 +21,15 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class GenerationEnd:
-    """The last event of a choice. As with OpenAI, the end token counts as a completion token."""
+    """The last event of a choice. As with OpenAI, the end token counts as a completion token.
+
+    `num_cached_tokens` are those of the prompt that were reused from earlier requests.
+    """
 
     finish_reason: FinishReason
     num_prompt_tokens: int
     num_completion_tokens: int
+    num_cached_tokens: int = 0
 
 
 GenerationEvent = TextDelta | GenerationEnd

@@ -12,7 +12,8 @@ class GenerationRequest:
 
     `prompt` is a conversation (rendered by the chat format), a plain text (encoded as text that may
     hold control tokens, as OpenAI's completions do), or token ids. `max_tokens` None means as many
-    as the context window leaves.
+    as the context window leaves. Of two that wait, the lower `priority` goes first. What was
+    computed for one prompt is reused for another only where both have the same `cache_salt`.
     """
 
     id: str
@@ -20,3 +21,5 @@ class GenerationRequest:
     sampling: SamplingPlan = field(default_factory=SamplingPlan)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    priority: int = 0
+    cache_salt: str | None = None
