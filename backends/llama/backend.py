@@ -105,7 +105,7 @@ class LlamaBackend:
         for item in emitted:
             mailbox = self._mailboxes.get(item.key)
             if mailbox is not None:
-                mailbox.put(item.token_id, item.finish)
+                mailbox.put(item.token_ids, item.finish, item.num_cached)
 
     def _on_stopped(self, failure: JarvisError | None) -> None:
         reason = str(failure) if failure else "the engine was closed"

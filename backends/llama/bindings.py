@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.llama.options import LlamaOptions
+from backends.llama.plan import Drop, Share
 from core.errors import EngineFailed, ModelLoadError
 from core.sampling import SamplingPlan
 from core.setting_types import FlashAttention, KvCacheType
@@ -76,6 +77,7 @@ class NativeModel:
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = options.num_gpu_layers
+        params.use_mmap, params.use_mlock = options.uses_mmap, options.uses_mlock
         callback = llama_cpp.llama_progress_callback(lambda share, _user: progress(float(share)))
         params.progress_callback = callback
         self._handle: Any = llama_cpp.llama_model_load_from_file(
@@ -200,7 +202,9 @@ class NativeBatch:
 class NativeContext:
     """The KV cache and compute buffers of a model, for `num_slots` sequences at once."""
 
-    def __init__(self, model: NativeModel, options: LlamaOptions, num_cells: int) -> None:
+    def __init__(
+        self, model: NativeModel, options: LlamaOptions, *, num_cells: int, num_slots: int
+    ) -> None:
         cache_type = options.cache_type
         if cache_type is KvCacheType.AUTO:
             cache_type = KvCacheType.F32 if model.is_float32 else KvCacheType.F16
@@ -209,9 +213,9 @@ class NativeContext:
             flash = FlashAttention.OFF
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = num_cells
-        params.n_seq_max = options.num_slots
+        params.n_seq_max = num_slots
         params.n_batch = params.n_ubatch = options.batch_size
-        params.n_threads = params.n_threads_batch = options.threads
+        params.n_threads, params.n_threads_batch = options.threads, options.threads_batch
         params.type_k = params.type_v = _GGML_TYPES[cache_type]
         params.flash_attn_type = _FLASH_ATTENTION[flash]
         params.kv_unified = True
@@ -243,8 +247,17 @@ class NativeContext:
             ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (num_rows, self._num_vocabulary)
         )
 
-    def clear(self, slot: int) -> None:
-        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+    def share(self, operation: Share) -> None:
+        """Lets another slot hold cells of this one too: no data is copied."""
+        llama_cpp.llama_memory_seq_cp(
+            self._memory, operation.source, operation.target, operation.start, operation.end
+        )
+
+    def drop(self, operation: Drop) -> None:
+        """Raises EngineFailed where the memory can't, which its kind should have told."""
+        end = -1 if operation.end is None else operation.end
+        if not llama_cpp.llama_memory_seq_rm(self._memory, operation.slot, operation.start, end):
+            raise EngineFailed(f"llama.cpp could not drop positions from {operation.start} on")
 
     def close(self) -> None:
         if self._handle:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from backends.base import ModelCard, TokenRequest
 from backends.llama.options import LlamaOptions
 from backends.llama.scheduler import Scheduler
+from backends.llama.sequence import Arrival
 from backends.llama.tokenizer import LlamaTokenizer
 from core.errors import JarvisError, ModelLoadError
 from core.events import FinishReason
@@ -35,11 +36,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """One generated id of one sequence."""
+    """Generated ids of one sequence. `num_cached` of its prompt were not computed for it."""
 
     key: int
-    token_id: int
+    token_ids: list[int]
     finish: FinishReason | None
+    num_cached: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +142,7 @@ class EngineThread:
         self._listener.progress(LoadProgress(step, fraction))
 
     def _serve(self, runner: "Runner") -> None:
-        scheduler = Scheduler(
-            num_cells=runner.num_cells,
-            num_slots=self._options.num_slots,
-            batch_tokens=self._options.batch_size,
-        )
+        scheduler = Scheduler(runner.limits)
         while self._take_commands(scheduler, runner):
             self._step(scheduler, runner)
 
@@ -168,7 +166,15 @@ class EngineThread:
         request = command.request
         self._live[command.key] = request
         runner.begin(command.key, request.sampling)
-        scheduler.submit(command.key, request.prompt_ids, request.max_tokens)
+        scheduler.submit(
+            Arrival(
+                command.key,
+                request.prompt_ids,
+                request.max_tokens,
+                request.priority,
+                request.cache_salt,
+            )
+        )
 
     def _drop(self, key: int, scheduler: Scheduler, runner: "Runner") -> None:
         if self._live.pop(key, None) is not None:
@@ -184,12 +190,22 @@ class EngineThread:
 
     def _accept(self, drawn: "Drawn", scheduler: Scheduler, runner: "Runner") -> Emitted:
         request = self._live[drawn.key]
-        num_output = scheduler.accept(drawn.key, drawn.token_id)
+        token_ids = _up_to_end(drawn.token_ids, request.end_ids)
+        num_output = scheduler.accept(drawn.key, token_ids)
+        num_cached = scheduler.num_cached(drawn.key)
         finish: FinishReason | None = None
-        if drawn.token_id in request.end_ids:
+        if token_ids[-1] in request.end_ids:
             finish = FinishReason.STOP
         elif num_output == request.max_tokens:
             finish = FinishReason.LENGTH
         if finish is not None:
             self._drop(drawn.key, scheduler, runner)
-        return Emitted(drawn.key, drawn.token_id, finish)
+        return Emitted(drawn.key, token_ids, finish, num_cached)
+
+
+def _up_to_end(token_ids: list[int], end_ids: frozenset[int]) -> list[int]:
+    """A draft may have run past an end id."""
+    for count, token_id in enumerate(token_ids, start=1):
+        if token_id in end_ids:
+            return token_ids[:count]
+    return token_ids

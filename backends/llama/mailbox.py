@@ -4,6 +4,7 @@ However slowly a reader reads, what waits for it is one list of ids, bounded by 
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from backends.base import TokenStep
 from core.errors import EngineFailed
@@ -15,13 +16,18 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._token_ids: list[int] = []
+        self._num_cached = 0
         self._finish: FinishReason | None = None
         self._failure: str | None = None
         self._filled = asyncio.Event()
 
-    def put(self, token_id: int, finish: FinishReason | None) -> None:
-        self._token_ids.append(token_id)
+    def put(
+        self, token_ids: Sequence[int], finish: FinishReason | None, num_cached: int = 0
+    ) -> None:
+        """`num_cached` as in TokenStep."""
+        self._token_ids.extend(token_ids)
         self._finish = finish
+        self._num_cached = num_cached
         self._filled.set()
 
     def fail(self, reason: str) -> None:
@@ -38,6 +44,6 @@ class Mailbox:
             raise EngineFailed(self._failure)
         if self._failure is not None:
             self._filled.set()
-        step = TokenStep(tuple(self._token_ids), self._finish)
+        step = TokenStep(tuple(self._token_ids), self._finish, self._num_cached)
         self._token_ids.clear()
         return step

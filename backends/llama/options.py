@@ -21,10 +21,16 @@ class LlamaOptions:
     kv_tokens: int | None = None
     num_slots: int = 32
     batch_tokens: int = 512
+    prefill_tokens: int = 256
+    reuses_prefixes: bool = True
+    speculates: bool = True
     cache_type: KvCacheType = KvCacheType.AUTO
     flash_attention: FlashAttention = FlashAttention.AUTO
     num_gpu_layers: int = -1
     num_threads: int | None = None
+    num_threads_batch: int | None = None
+    uses_mmap: bool = True
+    uses_mlock: bool = False
     log_level: str = "WARNING"
 
     def window(self, trained: int) -> int:
@@ -40,6 +46,11 @@ class LlamaOptions:
     def batch_size(self) -> int:
         """Tokens of one step; every slot must be able to decode in it."""
         return max(self.batch_tokens, self.num_slots)
+
+    @property
+    def threads_batch(self) -> int:
+        """For steps of several tokens."""
+        return self.num_threads_batch or self.threads
 
     @property
     def threads(self) -> int:

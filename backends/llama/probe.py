@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from backends.llama.options import LlamaOptions
-from backends.llama.scheduler import StepPlan, Work
+from backends.llama.plan import StepPlan, Work
 from core.errors import JarvisError
 from core.setting_types import FlashAttention, KvCacheType
 
@@ -41,8 +41,8 @@ def try_model(options: LlamaOptions) -> None:
         options, context_window=256, kv_tokens=256, num_slots=1, batch_tokens=_NUM_TRIED
     )
     runner = Runner(small, lambda _share: True, route)
-    chunk = Work(key=0, slot=0, start=0, token_ids=(0,) * _NUM_TRIED, wants_logits=True)
-    step = Work(key=0, slot=0, start=_NUM_TRIED, token_ids=(0,), wants_logits=True)
+    chunk = Work(key=0, slot=0, start=0, token_ids=(0,) * _NUM_TRIED, num_rows=1)
+    step = Work(key=0, slot=0, start=_NUM_TRIED, token_ids=(0,), num_rows=1)
     runner.run(StepPlan((), (chunk,)))
     runner.run(StepPlan((), (step,)))
     runner.close()

@@ -1,6 +1,6 @@
 """Runs step plans on the native objects it owns. Lives on the engine thread; decides nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from backends.base import ModelCard
@@ -12,21 +12,29 @@ from backends.llama.bindings import (
     NativeSampler,
 )
 from backends.llama.options import LlamaOptions
-from backends.llama.scheduler import StepPlan
+from backends.llama.plan import Drop, StepPlan, Work
+from backends.llama.scheduler import Limits
 from core.sampling import SamplingPlan
+
+
+# Beyond this many running sequences, a batch has no room to compute guesses for nothing.
+DRAFTING_SEQUENCES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The next id of one sequence."""
+    """The next ids of one sequence: one, and one more for each id of a draft that held."""
 
     key: int
-    token_id: int
+    token_ids: list[int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    key: int
+class _Rows:
+    """The logits of `work`: so many rows, from `first_row`, of batch tokens from `batch_index`."""
+
+    work: Work
+    first_row: int
     batch_index: int
 
 
@@ -40,7 +48,10 @@ class Runner:
         try:
             self.window = options.window(self.model.trained_window)
             self.num_cells = options.num_cells(self.window)
-            self._context = NativeContext(self.model, options, self.num_cells)
+            self.limits = self._limits(options)
+            self._context = NativeContext(
+                self.model, options, num_cells=self.num_cells, num_slots=self.limits.num_slots
+            )
         except BaseException:
             self.model.close()
             raise
@@ -66,15 +77,18 @@ class Runner:
         if sampler is not None:
             sampler.close()
 
-    def run(self, plan: StepPlan) -> Sequence[Drawn]:
-        """Clears what the plan freed, computes its work, draws an id for each finished prompt."""
-        for slot in plan.freed_slots:
-            self._context.clear(slot)
+    def run(self, plan: StepPlan) -> list[Drawn]:
+        """Does the plan's operations, computes its work, draws ids where logits were wanted."""
+        for operation in plan.operations:
+            if isinstance(operation, Drop):
+                self._context.drop(operation)
+            else:
+                self._context.share(operation)
         if not plan.work:
-            return ()
+            return []
         rows = self._fill(plan)
         self._context.decode(self._batch, plan.num_tokens)
-        return self._draw(rows) if rows else ()
+        return self._draw(rows) if rows else []
 
     def close(self) -> None:
         for key in tuple(self._samplers):
@@ -83,32 +97,54 @@ class Runner:
         self._context.close()
         self.model.close()
 
-    def _fill(self, plan: StepPlan) -> list[_Row]:
+    def _limits(self, options: LlamaOptions) -> Limits:
+        return Limits(
+            num_cells=self.num_cells,
+            max_running=options.num_slots,
+            batch_tokens=options.batch_size,
+            prefill_tokens=options.prefill_tokens,
+            reuse=options.reuses_prefixes,
+            max_drafting=DRAFTING_SEQUENCES if options.speculates else 0,
+        )
+
+    def _fill(self, plan: StepPlan) -> list[_Rows]:
         token_ids: list[int] = []
         positions: list[int] = []
         slots: list[int] = []
-        rows: list[_Row] = []
+        wanted: list[int] = []
+        rows: list[_Rows] = []
         for work in plan.work:
             length = len(work.token_ids)
             token_ids += work.token_ids
             positions += range(work.start, work.start + length)
             slots += [work.slot] * length
-            if work.wants_logits:
-                rows.append(_Row(work.key, len(token_ids) - 1))
+            if work.num_rows:
+                first = len(token_ids) - work.num_rows
+                rows.append(_Rows(work, len(wanted), first))
+                wanted += range(first, len(token_ids))
         count = len(token_ids)
         batch = self._batch
         batch.token_ids[:count] = token_ids
         batch.positions[:count] = positions
         batch.slots[:count] = slots
         batch.wants_logits[:count] = 0
-        batch.wants_logits[[row.batch_index for row in rows]] = 1
+        batch.wants_logits[wanted] = 1
         return rows
 
-    def _draw(self, rows: list[_Row]) -> list[Drawn]:
-        best = self._context.logits(len(rows)).argmax(axis=1).tolist()
-        return [
-            Drawn(row.key, sampler.draw(self._context, row.batch_index))
-            if (sampler := self._samplers.get(row.key))
-            else Drawn(row.key, greedy_id)
-            for row, greedy_id in zip(rows, best, strict=True)
-        ]
+    def _draw(self, rows: list[_Rows]) -> list[Drawn]:
+        num_rows = rows[-1].first_row + rows[-1].work.num_rows
+        best = self._context.logits(num_rows).argmax(axis=1).tolist()
+        return [Drawn(each.work.key, self._follow(each, best)) for each in rows]
+
+    def _follow(self, rows: _Rows, best: list[int]) -> list[int]:
+        """The id after the work's last certain one; after each id of the draft that it equals."""
+        sampler = self._samplers.get(rows.work.key)
+        drawn: list[int] = []
+        for offset in range(rows.work.num_rows):
+            if sampler is None:
+                drawn.append(best[rows.first_row + offset])
+            else:
+                drawn.append(sampler.draw(self._context, rows.batch_index + offset))
+            if offset + 1 < rows.work.num_rows and rows.work.draft[offset] != drawn[-1]:
+                break
+        return drawn

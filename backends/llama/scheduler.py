@@ -1,58 +1,69 @@
 """Decides what the next step computes. Pure: integers in, a plan out; no clock, no native code.
 
-A step decodes one id of every running sequence first, then takes prompt chunks in order of arrival
-up to the budget. When the KV cache is full the youngest sequence loses its cells and is computed
-again later; the oldest always advances, so every admitted sequence ends.
+A step decodes every running sequence first, then takes prompt chunks within a budget. Prefixes that
+were computed for others are shared; one that is being computed now is waited for. When the KV cache
+is full, prefixes that nobody uses go first, then the youngest sequence gives way and goes on later;
+the oldest always advances, so every admitted sequence ends.
 """
 
 from dataclasses import dataclass
 
-from backends.llama.cells import CellLedger
-from backends.llama.sequence import Phase, Sequence
+from backends.llama.drafting import Drafter
+from backends.llama.kv_cache import KvCache
+from backends.llama.plan import StepPlan, Work
+from backends.llama.sequence import Arrival, Phase, Sequence
+from backends.llama.waiting import WaitingQueue
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """Compute `token_ids` at positions `start`… of `slot`; `wants_logits` for the last of them."""
+class Limits:
+    """What a scheduler has to share out, in tokens and sequences.
 
-    key: int
-    slot: int
-    start: int
-    token_ids: tuple[int, ...]
-    wants_logits: bool
+    A step holds at most `batch_tokens`; beside running sequences at most `prefill_tokens` of them
+    are prompt, which bounds the gap between their tokens. `reuse` is whether the memory can share
+    and drop cells: prefixes and drafts need it. Drafts are made while at most `max_drafting` run.
+    """
 
+    num_cells: int
+    max_running: int
+    batch_tokens: int
+    prefill_tokens: int
+    reuse: bool = True
+    max_drafting: int = 0
 
-@dataclass(frozen=True, slots=True)
-class StepPlan:
-    """Clear the KV cells of `freed_slots` first, then compute all `work` in one batch."""
-
-    freed_slots: tuple[int, ...]
-    work: tuple[Work, ...]
+    def __post_init__(self) -> None:
+        if self.batch_tokens < self.max_running:
+            raise ValueError(
+                f"a batch of {self.batch_tokens} can't decode {self.max_running} sequences"
+            )
+        if self.prefill_tokens < 1:
+            raise ValueError(f"a budget of {self.prefill_tokens} tokens computes no prompt")
 
     @property
-    def num_tokens(self) -> int:
-        return sum(len(item.token_ids) for item in self.work)
+    def num_slots(self) -> int:
+        """A running sequence may need a second slot, for the prefix that it shares with nobody
+        live; one more each keeps prefixes for later."""
+        return 3 * self.max_running if self.reuse else self.max_running
 
 
 class Scheduler:
     """Owns every live sequence. A sequence never needs more cells than the whole cache has."""
 
-    def __init__(self, *, num_cells: int, num_slots: int, batch_tokens: int) -> None:
-        if batch_tokens < num_slots:
-            raise ValueError(f"a batch of {batch_tokens} can't decode {num_slots} sequences")
-        self._cells = CellLedger(num_cells=num_cells, num_slots=num_slots)
-        self._batch_tokens = batch_tokens
-        self._waiting: list[Sequence] = []
-        self._admitted: list[Sequence] = []  # oldest first
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._kv = KvCache(
+            num_cells=limits.num_cells, num_slots=limits.num_slots, reuse=limits.reuse
+        )
+        self._waiting = WaitingQueue()
+        self._admitted: list[Sequence] = []  # first come first
         self._by_key: dict[int, Sequence] = {}
-        self._freed_slots: list[int] = []
         self._planned: dict[int, Work] = {}
-        self._budget_left = batch_tokens
+        self._budget = limits.batch_tokens
         self.num_preemptions = 0
 
     @property
     def has_work(self) -> bool:
-        return bool(self._by_key) or bool(self._freed_slots)
+        return bool(self._by_key) or self._kv.has_operations
 
     @property
     def num_running(self) -> int:
@@ -62,18 +73,24 @@ class Scheduler:
     def num_waiting(self) -> int:
         return len(self._waiting)
 
-    def submit(self, key: int, prompt_ids: tuple[int, ...], max_tokens: int) -> None:
-        """Keys grow with arrival and are never reused."""
-        if len(prompt_ids) + max_tokens - 1 > self._cells.num_cells:
+    @property
+    def kv(self) -> KvCache:
+        """For its counts; only the scheduler changes it."""
+        return self._kv
+
+    def submit(self, arrival: Arrival) -> None:
+        """Keys grow with arrival and are never reused. Raises ValueError where it can't fit."""
+        if arrival.num_cells > self._kv.num_cells:
             raise ValueError(
-                f"{len(prompt_ids)} + {max_tokens} tokens exceed {self._cells.num_cells} cells"
+                f"{len(arrival.prompt_ids)} + {arrival.max_tokens} tokens exceed"
+                f" {self._kv.num_cells} cells"
             )
-        sequence = Sequence(key, list(prompt_ids))
-        self._by_key[key] = sequence
-        self._waiting.append(sequence)
+        sequence = Sequence(arrival)
+        self._by_key[arrival.key] = sequence
+        self._waiting.add(sequence)
 
     def release(self, key: int) -> bool:
-        """Drops a finished or aborted sequence; its slot is cleared by the next plan."""
+        """Drops a finished or aborted sequence; what it computed stays as a prefix for others."""
         sequence = self._by_key.pop(key, None)
         if sequence is None:
             return False
@@ -81,98 +98,149 @@ class Scheduler:
             self._waiting.remove(sequence)
         else:
             self._admitted.remove(sequence)
-            self._free(sequence)
+            self._kv.detach(sequence)
         return True
 
-    def accept(self, key: int, token_id: int) -> int:
-        """Appends a generated id to a live sequence; returns how many it has generated."""
+    def accept(self, key: int, token_ids: list[int]) -> int:
+        """Appends generated ids to a live sequence; returns how many it has generated.
+
+        Several where a draft held: all but the last of them are its first ids.
+        """
         sequence = self._by_key[key]
-        assert sequence.num_pending == 0, (key, sequence.num_pending)
-        sequence.token_ids.append(token_id)
+        num_drafted = len(self._planned[key].draft)
+        num_right = len(token_ids) - 1
+        if num_drafted > num_right:
+            self._kv.forget(sequence, num_drafted - num_right)
+        if num_drafted and sequence.drafter:
+            sequence.drafter.learn(num_drafted, num_right)
+        sequence.token_ids.extend(token_ids)
+        assert sequence.num_pending == 1, (key, sequence.num_pending)
         return sequence.num_output
+
+    def num_cached(self, key: int) -> int:
+        """How many ids of a live sequence's prompt were computed before it came."""
+        return self._by_key[key].num_cached or 0
 
     def plan(self) -> StepPlan:
         """Decides a step and takes its cells; the caller must run it before asking again."""
-        self._planned, self._budget_left = {}, self._batch_tokens
+        self._publish_prompts()
+        self._planned, self._budget = {}, self._limits.batch_tokens
         self._plan_decodes()
-        self._plan_prefills()
         self._admit_waiting()
-        freed, self._freed_slots = tuple(self._freed_slots), []
-        for work in self._planned.values():
-            self._by_key[work.key].num_computed += len(work.token_ids)
-        return StepPlan(freed, tuple(self._planned.values()))
+        self._plan_prefills()
+        return StepPlan(self._kv.take_operations(), tuple(self._planned.values()))
 
     def check(self) -> None:
         """Asserts the invariants; when nothing is live, that every cell and slot came back."""
-        self._cells.check()
-        keys = [s.key for s in self._admitted]
-        assert keys == sorted(keys)
+        self._kv.check()
+        orders = [s.order for s in self._admitted]
+        assert orders == sorted(orders)
         assert len(self._admitted) + len(self._waiting) == len(self._by_key)
-        assert bool(self._by_key) or self._cells.is_idle
+        if not self._by_key:
+            self._kv.check_idle()
+
+    def _publish_prompts(self) -> None:
+        """What the last step computed of prompts may be shared from now on."""
+        for key, work in self._planned.items():
+            sequence = self._by_key.get(key)
+            if sequence and sequence.slot is not None and len(work.token_ids) > len(work.draft) + 1:
+                self._kv.publish(sequence, work.start + len(work.token_ids))
+        self._waiting.release_followers()
 
     def _plan_decodes(self) -> None:
-        for sequence in tuple(self._admitted):
+        decoding = [s for s in self._admitted if s.phase is Phase.DECODE]
+        may_draft = self._limits.reuse and len(decoding) <= self._limits.max_drafting
+        self._kv.free_up(len(decoding))
+        for sequence in decoding:
             if sequence.phase is Phase.DECODE and self._make_room(1, sequence):
-                self._add(sequence, 1)
+                self._add(sequence, 1, self._draft(sequence) if may_draft else ())
 
-    def _plan_prefills(self) -> None:
-        for sequence in tuple(self._admitted):
-            if sequence.phase is Phase.PREFILL and self._budget_left:
-                length = min(sequence.num_pending, self._budget_left)
-                if self._make_room(length, sequence):
-                    self._add(sequence, min(length, self._budget_left))
+    def _draft(self, sequence: Sequence) -> tuple[int, ...]:
+        """A guess that costs nobody else a cell, a place in the batch, or a prefix."""
+        num_free = self._kv.num_free - self._limits.max_drafting
+        limit = min(sequence.num_left - 1, num_free, self._budget // 2)
+        if limit < 1:
+            return ()
+        sequence.drafter = sequence.drafter or Drafter()
+        return sequence.drafter.propose(sequence.token_ids, limit)
 
     def _admit_waiting(self) -> None:
-        """First come, first served: one that doesn't fit holds back those behind it."""
-        while self._waiting and self._budget_left and self._cells.has_free_slot:
-            sequence = self._waiting[0]
-            if self._num_spare < sequence.num_pending:
+        """In order: one that doesn't fit holds back those behind it."""
+        if len(self._admitted) == self._limits.max_running:
+            return
+        for sequence in self._waiting:
+            match = self._kv.match(sequence)
+            prefilling = [s for s in self._admitted if s.phase is Phase.PREFILL]
+            if self._limits.reuse and self._waiting.follow(sequence, prefilling, match.length):
+                continue
+            if self._num_spare < len(sequence.token_ids) - match.length + match.num_unlocked:
                 return
-            self._waiting.pop(0)
-            sequence.slot = self._cells.acquire_slot()
+            self._waiting.remove(sequence)
+            self._kv.attach(sequence, match)
+            if sequence.num_cached is None:
+                sequence.num_cached = match.length
             self._admitted.append(sequence)
-            self._admitted.sort(key=lambda s: s.key)
-            self._add(sequence, min(sequence.num_pending, self._budget_left))
+            self._admitted.sort(key=_order)
+            if len(self._admitted) == self._limits.max_running:
+                return
+
+    def _plan_prefills(self) -> None:
+        """Half of the budget for the first that came, the rest for those with the least to do."""
+        if self._planned:
+            self._budget = min(self._budget, self._limits.prefill_tokens)
+        prefilling = [s for s in self._admitted if s.key not in self._planned]
+        if not prefilling:
+            return
+        shortest = sorted(prefilling[1:], key=lambda s: (s.num_pending, s.order))
+        kept_back = min(prefilling[0].num_pending, -(-self._budget // 2))
+        self._budget -= kept_back
+        for sequence in shortest:
+            self._prefill(sequence)
+        self._budget += kept_back
+        self._prefill(prefilling[0])
+
+    def _prefill(self, sequence: Sequence) -> None:
+        length = min(sequence.num_pending, self._budget)
+        if length and sequence.slot is not None and self._make_room(length, sequence):
+            self._add(sequence, min(length, self._budget), ())
 
     @property
     def _num_spare(self) -> int:
-        """Free cells less those that sequences in prefill are still going to take."""
-        owed = sum(
-            s.num_pending - (len(w.token_ids) if (w := self._planned.get(s.key)) else 0)
-            for s in self._admitted
-        )
-        return self._cells.num_free - owed
+        """Cells that can be had, less those that sequences in prefill are still going to take."""
+        owed = sum(s.num_pending for s in self._admitted if s.key not in self._planned)
+        return self._kv.num_available - owed
 
     def _make_room(self, num_cells: int, sequence: Sequence) -> bool:
         """Preempts the youngest until the cells are there; False if that was `sequence` itself."""
-        while sequence.slot is not None and self._cells.num_free < num_cells:
+        while sequence.slot is not None and not self._kv.free_up(num_cells):
             self._preempt(self._admitted[-1])
         return sequence.slot is not None
 
     def _preempt(self, sequence: Sequence) -> None:
         planned = self._planned.pop(sequence.key, None)
-        self._budget_left += len(planned.token_ids) if planned else 0
+        if planned:
+            self._budget += len(planned.token_ids)
+            self._kv.untake(sequence, len(planned.token_ids))
         self._admitted.remove(sequence)
-        self._free(sequence)
-        sequence.num_computed = 0
-        self._waiting.insert(0, sequence)
+        self._kv.detach(sequence)
+        self._waiting.add(sequence)
         self.num_preemptions += 1
 
-    def _free(self, sequence: Sequence) -> None:
+    def _add(self, sequence: Sequence, length: int, draft: tuple[int, ...]) -> None:
         assert sequence.slot is not None
-        self._cells.release_slot(sequence.slot)
-        self._freed_slots.append(sequence.slot)
-        sequence.slot = None
-
-    def _add(self, sequence: Sequence, length: int) -> None:
-        assert sequence.slot is not None
-        self._cells.take(sequence.slot, length)
-        self._budget_left -= length
         start = sequence.num_computed
+        token_ids = (*sequence.token_ids[start : start + length], *draft)
+        is_whole = start + length == len(sequence.token_ids)
+        self._kv.take(sequence, len(token_ids))
+        self._budget -= len(token_ids)
         self._planned[sequence.key] = Work(
             key=sequence.key,
             slot=sequence.slot,
             start=start,
-            token_ids=tuple(sequence.token_ids[start : start + length]),
-            wants_logits=start + length == len(sequence.token_ids),
+            token_ids=token_ids,
+            num_rows=1 + len(draft) if is_whole else 0,
         )
+
+
+def _order(sequence: Sequence) -> tuple[int, int]:
+    return sequence.order

@@ -1,0 +1,57 @@
+"""Owns what a step is, as values: what to do to the KV cache first, and what to compute then."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Let `target` hold the cells of `source` at positions `start` to `end`, too."""
+
+    source: int
+    target: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Take `slot` off its cells from position `start` on, or up to `end`."""
+
+    slot: int
+    start: int
+    end: int | None = None
+
+
+MemoryOperation = Share | Drop
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Compute `token_ids` at positions `start`… of `slot`.
+
+    Logits are wanted for the last `num_rows` of them: none inside a prompt, one at its end and for
+    a decoded id, more where the ids after the first are a draft.
+    """
+
+    key: int
+    slot: int
+    start: int
+    token_ids: tuple[int, ...]
+    num_rows: int
+
+    @property
+    def draft(self) -> tuple[int, ...]:
+        """Guessed ids, which hold only as far as the logits confirm them."""
+        return self.token_ids[1:] if self.num_rows > 1 else ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """Do all `operations` in order first, then compute all `work` in one batch."""
+
+    operations: tuple[MemoryOperation, ...]
+    work: tuple[Work, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(len(item.token_ids) for item in self.work)
