@@ -93,7 +93,8 @@ class KvCache:
 
     def forget(self, sequence: Sequence, num_cells: int) -> None:
         """Drops its last cells, computed in vain. They must be its own."""
-        assert sequence.slot is not None and self._reuse
+        assert sequence.slot is not None
+        assert self._reuse
         self.untake(sequence, num_cells)
         self._operations.append(Drop(sequence.slot, sequence.num_computed))
 
@@ -126,12 +127,15 @@ class KvCache:
     def check(self) -> None:
         """Asserts the counts, which costs next to nothing."""
         assert self.num_free + self._num_used + self.num_cached == self.num_cells
-        assert 0 <= self._tree.num_locked <= self.num_cached and self._num_used >= 0
+        assert 0 <= self._tree.num_locked <= self.num_cached
+        assert self._num_used >= 0
 
     def check_idle(self) -> None:
         """Asserts that with no live sequence every cell is free or in the tree, none locked."""
         self.check()
-        assert not self._num_used and not self._tree.num_locked and not self._live_slots
+        assert not self._num_used
+        assert not self._tree.num_locked
+        assert not self._live_slots
         assert len(self._free_slots) + self._tree.num_leaves == self._num_slots
 
     def check_tree(self) -> None:

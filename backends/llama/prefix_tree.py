@@ -1,4 +1,4 @@
-"""Owns which prefixes are computed: a radix tree over token ids. Knows no sequences, no native code.
+"""Owns which prefixes are computed: a radix tree over ids. Knows no sequences, no native code.
 
 Every id in the tree stands for one KV cell. A leaf names the slot whose cells are the whole path
 from the root to it; an inner node's cells are held by the slots of the leaves below. Paths with
@@ -110,11 +110,12 @@ class PrefixTree:
         return self.split(match.node, match.length - match.node.start)
 
     def split(self, node: Node, length: int) -> Node:
-        """The node of `node`'s first `length` ids; `node` keeps the rest, its slot and its locks."""
+        """The node of the first `length` ids of `node`, which keeps the rest, slot and locks."""
         if length == len(node.token_ids):
             return node
         parent = node.parent
-        assert parent is not None and 0 < length < len(node.token_ids)
+        assert parent is not None
+        assert 0 < length < len(node.token_ids)
         upper = Node(parent, node.token_ids[:length], node.start + length, node.salt)
         upper.num_locks, upper.last_used = node.num_locks, node.last_used
         parent.children[upper.token_ids[0]] = upper
@@ -135,7 +136,8 @@ class PrefixTree:
 
     def extend(self, leaf: Node, token_ids: list[int]) -> None:
         """More ids at the end of a leaf, computed by the slot that holds it."""
-        assert leaf.is_leaf and leaf.slot is not None
+        assert leaf.is_leaf
+        assert leaf.slot is not None
         leaf.token_ids.extend(token_ids)
         leaf.end += len(token_ids)
         self.num_tokens += len(token_ids)
@@ -176,7 +178,9 @@ class PrefixTree:
         Where the whole leaf goes, a parent that becomes a leaf takes the slot over.
         """
         slot = leaf.slot
-        assert leaf.is_leaf and not leaf.num_locks and slot is not None
+        assert leaf.is_leaf
+        assert not leaf.num_locks
+        assert slot is not None
         self.num_tokens -= num_tokens
         leaf.end -= num_tokens
         first = leaf.token_ids[0]
@@ -207,7 +211,9 @@ class PrefixTree:
         assert len({leaf.slot for leaf in leaves}) == len(leaves)
         for node in nodes:
             parent = node.parent
-            assert node.token_ids and parent is not None and node.start == parent.end
+            assert node.token_ids
+            assert parent is not None
+            assert node.start == parent.end
             assert parent.parent is None or node.num_locks <= parent.num_locks
 
 

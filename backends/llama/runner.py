@@ -16,7 +16,6 @@ from backends.llama.plan import Drop, StepPlan, Work
 from backends.llama.scheduler import Limits
 from core.sampling import SamplingPlan
 
-
 # Beyond this many running sequences, a batch has no room to compute guesses for nothing.
 DRAFTING_SEQUENCES = 2
 

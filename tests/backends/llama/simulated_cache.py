@@ -106,7 +106,8 @@ class Simulator:
         return [c for c in self.cells if slot in c.slots and start <= c.position < end]
 
     def _compute(self, work: Work) -> None:
-        assert 0 <= work.slot < self.limits.num_slots and work.token_ids
+        assert 0 <= work.slot < self.limits.num_slots
+        assert work.token_ids
         known = [*self.arrivals[work.key].prompt_ids, *self.outputs[work.key]]
         held = sorted(self._held(work.slot, 0, self.limits.num_cells), key=lambda c: c.position)
         assert [c.position for c in held] == list(range(work.start)), "positions have no gap"
