@@ -56,6 +56,13 @@ class FlashAttention(StrEnum):
     OFF = "off"
 
 
+class Speculation(StrEnum):
+    """Whether what comes next is guessed from the text before. AUTO: where it pays."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
 class VllmDtype(StrEnum):
     """The number format that vLLM computes in. AUTO: the model's own."""
 

@@ -21,6 +21,7 @@ from core.setting_types import (
     LogLevel,
     LogLevelName,
     Names,
+    Speculation,
     UserPath,
     VllmDtype,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "KvCacheType",
     "LogLevel",
     "Settings",
+    "Speculation",
     "VllmDtype",
     "load_settings",
 ]
@@ -73,7 +75,7 @@ class Settings(BaseSettings):
         None,
         ge=1,
         description="Prompt and answer together, in tokens, on either engine. Empty:"
-        " JARVIS_VLLM_MAX_MODEL_LEN for vllm, 4096 for llama_cpp.",
+        " JARVIS_VLLM_MAX_MODEL_LEN for vllm, 4096 for llama_cpp (less where memory is short).",
     )
     accelerator: Accelerator = Field(
         Accelerator.AUTO,
@@ -88,15 +90,34 @@ class Settings(BaseSettings):
         " jarvis-llm-proxy in $XDG_CACHE_HOME or ~/.cache.",
     )
 
-    llama_max_num_seqs: int = Field(32, ge=1, description="llama.cpp: sequences at the same time.")
+    llama_max_num_seqs: int | None = Field(
+        None,
+        ge=1,
+        le=128,
+        description="llama.cpp: sequences at the same time. Empty: 32, fewer where memory is"
+        " short.",
+    )
     llama_kv_tokens: int | None = Field(
         None,
         ge=256,
         description="llama.cpp: size of the KV cache in tokens, for all sequences together."
-        " Empty: four context windows.",
+        " Empty: four context windows, fewer where memory is short.",
     )
     llama_batch_tokens: int = Field(
         512, ge=1, description="llama.cpp: tokens computed in one step, at most."
+    )
+    llama_prefill_tokens: int = Field(
+        256,
+        ge=1,
+        description="llama.cpp: prompt tokens computed in one step beside running answers, at most."
+        " Fewer make the gaps between their tokens shorter, and the prompt's wait longer.",
+    )
+    llama_prefix_cache: bool = Field(
+        True, description="llama.cpp: reuse what prompts begin with: true or false."
+    )
+    llama_speculation: Speculation = Field(
+        Speculation.AUTO,
+        description="llama.cpp: guess repeated text ahead (answers stay the same): auto or off.",
     )
     llama_kv_cache_type: KvCacheType = Field(
         KvCacheType.AUTO,
@@ -108,6 +129,18 @@ class Settings(BaseSettings):
     )
     llama_threads: int | None = Field(
         None, ge=1, description="llama.cpp: CPU threads. Empty: one for each core."
+    )
+    llama_threads_batch: int | None = Field(
+        None,
+        ge=1,
+        description="llama.cpp: CPU threads for steps of several tokens. Empty:"
+        " JARVIS_LLAMA_THREADS.",
+    )
+    llama_mmap: bool = Field(
+        True, description="llama.cpp: map the model file instead of reading it: true or false."
+    )
+    llama_mlock: bool = Field(
+        False, description="llama.cpp: keep the model from being swapped out: true or false."
     )
 
     vllm_tensor_parallel_size: int = Field(1, ge=1, description="vLLM: GPUs that share each layer.")

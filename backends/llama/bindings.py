@@ -13,6 +13,8 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.llama.limits import Limits
+from backends.llama.memory import MemoryFacts
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import Drop, Share
 from core.errors import EngineFailed, ModelLoadError
@@ -28,6 +30,14 @@ _GGML_TYPES = {
     KvCacheType.Q4_0: 2,
     KvCacheType.Q8_0: 8,
     KvCacheType.BF16: 30,
+}
+# Bytes a value takes; the quantised ones come in blocks of 32 with a scale of two bytes.
+_TYPE_BYTES = {
+    KvCacheType.F32: 4.0,
+    KvCacheType.F16: 2.0,
+    KvCacheType.BF16: 2.0,
+    KvCacheType.Q8_0: 34 / 32,
+    KvCacheType.Q4_0: 18 / 32,
 }
 _FLASH_ATTENTION = {FlashAttention.AUTO: -1, FlashAttention.OFF: 0, FlashAttention.ON: 1}
 _LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
@@ -103,6 +113,39 @@ class NativeModel:
     @property
     def is_float32(self) -> bool:
         return bool(llama_cpp.llama_model_ftype(self._handle) == _FILE_TYPE_ALL_F32)
+
+    @property
+    def memory_facts(self) -> MemoryFacts:
+        return MemoryFacts(
+            is_recurrent=bool(llama_cpp.llama_model_is_recurrent(self._handle)),
+            is_hybrid=bool(llama_cpp.llama_model_is_hybrid(self._handle)),
+            sliding_window=int(llama_cpp.llama_model_n_swa(self._handle)) or None,
+        )
+
+    def is_offloaded(self, options: LlamaOptions) -> bool:
+        """Whether layers, and their KV cells with them, are on a GPU."""
+        return options.num_gpu_layers != 0 and bool(llama_cpp.llama_supports_gpu_offload())
+
+    @property
+    def num_bytes(self) -> int:
+        """All tensors together."""
+        return int(llama_cpp.llama_model_size(self._handle))
+
+    def cache_type(self, options: LlamaOptions) -> KvCacheType:
+        if options.cache_type is not KvCacheType.AUTO:
+            return options.cache_type
+        return KvCacheType.F32 if self.is_float32 else KvCacheType.F16
+
+    def cell_bytes(self, options: LlamaOptions) -> int:
+        """What a KV cell takes in all layers; too much where only some layers have one."""
+        num_heads = max(1, int(llama_cpp.llama_model_n_head(self._handle)))
+        num_kv_heads = int(llama_cpp.llama_model_n_head_kv(self._handle))
+        width = int(llama_cpp.llama_model_n_embd(self._handle)) // num_heads
+        architecture = self.metadata("general.architecture")
+        lengths = [self.metadata(f"{architecture}.attention.{x}_length") for x in ("key", "value")]
+        per_head = sum(int(x) if x and x.isdigit() else width for x in lengths)
+        num_values = int(llama_cpp.llama_model_n_layer(self._handle)) * num_kv_heads * per_head
+        return int(num_values * _TYPE_BYTES[self.cache_type(options)])
 
     @property
     def is_byte_level(self) -> bool:
@@ -202,19 +245,16 @@ class NativeBatch:
 class NativeContext:
     """The KV cache and compute buffers of a model, for `num_slots` sequences at once."""
 
-    def __init__(
-        self, model: NativeModel, options: LlamaOptions, *, num_cells: int, num_slots: int
-    ) -> None:
-        cache_type = options.cache_type
-        if cache_type is KvCacheType.AUTO:
-            cache_type = KvCacheType.F32 if model.is_float32 else KvCacheType.F16
+    def __init__(self, model: NativeModel, options: LlamaOptions, limits: Limits) -> None:
+        cache_type = model.cache_type(options)
+        num_cells = limits.num_cells
         flash = options.flash_attention
         if flash is FlashAttention.AUTO and cache_type is KvCacheType.F32:
             flash = FlashAttention.OFF
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = num_cells
-        params.n_seq_max = num_slots
-        params.n_batch = params.n_ubatch = options.batch_size
+        params.n_seq_max = limits.num_slots
+        params.n_batch = params.n_ubatch = limits.batch_tokens
         params.n_threads, params.n_threads_batch = options.threads, options.threads_batch
         params.type_k = params.type_v = _GGML_TYPES[cache_type]
         params.flash_attn_type = _FLASH_ATTENTION[flash]

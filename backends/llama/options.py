@@ -4,12 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from backends.llama.sizing import Wishes
 from core.setting_types import FlashAttention, KvCacheType
 
 
 @dataclass(frozen=True, slots=True)
 class LlamaOptions:
-    """`context_window` and `kv_tokens` are in tokens; None is automatic.
+    """`context_window` and `kv_tokens` are in tokens. None leaves it to sizing.py.
 
     An AUTO cache is f32 for a model of f32 matrices, else f16. AUTO flash attention is off beside
     an f32 cache, where it would cost exactness; else llama.cpp decides.
@@ -17,9 +18,9 @@ class LlamaOptions:
 
     model_path: Path
     model_name: str
-    context_window: int = 4096
+    context_window: int | None = None
     kv_tokens: int | None = None
-    num_slots: int = 32
+    num_slots: int | None = None
     batch_tokens: int = 512
     prefill_tokens: int = 256
     reuses_prefixes: bool = True
@@ -33,19 +34,13 @@ class LlamaOptions:
     uses_mlock: bool = False
     log_level: str = "WARNING"
 
-    def window(self, trained: int) -> int:
-        """The context window in force: what was asked for, but never more than was trained."""
-        return min(self.context_window, trained)
-
-    def num_cells(self, window: int) -> int:
-        """KV cells in all, a multiple of 256 as llama.cpp rounds: four whole windows by default."""
-        wanted = self.kv_tokens if self.kv_tokens is not None else 4 * window
-        return -(-max(wanted, window) // 256) * 256
-
     @property
-    def batch_size(self) -> int:
-        """Tokens of one step; every slot must be able to decode in it."""
-        return max(self.batch_tokens, self.num_slots)
+    def wishes(self) -> Wishes:
+        return Wishes(self.context_window, self.kv_tokens, self.num_slots)
+
+    def batch_size(self, num_running: int) -> int:
+        """Tokens of one step; every sequence must be able to decode in it."""
+        return max(self.batch_tokens, num_running)
 
     @property
     def threads_batch(self) -> int:

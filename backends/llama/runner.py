@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import psutil
+
 from backends.base import ModelCard
 from backends.llama.bindings import (
     LogRoute,
@@ -11,9 +13,11 @@ from backends.llama.bindings import (
     NativeModel,
     NativeSampler,
 )
+from backends.llama.limits import Limits
+from backends.llama.memory import MemoryKind
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import Drop, StepPlan, Work
-from backends.llama.scheduler import Limits
+from backends.llama.sizing import Room, Sizes, choose
 from core.sampling import SamplingPlan
 
 # Beyond this many running sequences, a batch has no room to compute guesses for nothing.
@@ -45,16 +49,14 @@ class Runner:
     ) -> None:
         self.model = NativeModel(options, progress, route)
         try:
-            self.window = options.window(self.model.trained_window)
-            self.num_cells = options.num_cells(self.window)
-            self.limits = self._limits(options)
-            self._context = NativeContext(
-                self.model, options, num_cells=self.num_cells, num_slots=self.limits.num_slots
-            )
+            sizes = choose(options.wishes, _room(self.model, options))
+            self.window = sizes.window
+            self.limits = _limits(options, sizes, self.model.memory_facts.kind(sizes.window))
+            self._context = NativeContext(self.model, options, self.limits)
         except BaseException:
             self.model.close()
             raise
-        self._batch = NativeBatch(options.batch_size)
+        self._batch = NativeBatch(self.limits.batch_tokens)
         self._samplers: dict[int, NativeSampler] = {}
 
     def describe(self, name: str) -> ModelCard:
@@ -95,16 +97,6 @@ class Runner:
         self._batch.close()
         self._context.close()
         self.model.close()
-
-    def _limits(self, options: LlamaOptions) -> Limits:
-        return Limits(
-            num_cells=self.num_cells,
-            max_running=options.num_slots,
-            batch_tokens=options.batch_size,
-            prefill_tokens=options.prefill_tokens,
-            reuse=options.reuses_prefixes,
-            max_drafting=DRAFTING_SEQUENCES if options.speculates else 0,
-        )
 
     def _fill(self, plan: StepPlan) -> list[_Rows]:
         token_ids: list[int] = []
@@ -147,3 +139,22 @@ class Runner:
             if offset + 1 < rows.work.num_rows and rows.work.draft[offset] != drawn[-1]:
                 break
         return drawn
+
+
+def _limits(options: LlamaOptions, sizes: Sizes, kind: MemoryKind) -> Limits:
+    return Limits(
+        num_cells=sizes.num_cells,
+        max_running=sizes.num_running,
+        batch_tokens=options.batch_size(sizes.num_running),
+        prefill_tokens=options.prefill_tokens,
+        reuse=options.reuses_prefixes and kind is MemoryKind.PLAIN,
+        max_drafting=DRAFTING_SEQUENCES if options.speculates else 0,
+    )
+
+
+def _room(model: NativeModel, options: LlamaOptions) -> Room:
+    """Weights that are mapped count as free memory until they are read."""
+    free = None
+    if not model.is_offloaded(options):
+        free = psutil.virtual_memory().available - (model.num_bytes if options.uses_mmap else 0)
+    return Room(model.trained_window, model.cell_bytes(options), free)

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from backends.llama.limits import Limits
 from backends.llama.plan import Drop, MemoryOperation, Share, StepPlan, Work
-from backends.llama.scheduler import Limits, Scheduler
+from backends.llama.scheduler import Scheduler
 from backends.llama.sequence import Arrival
 
 

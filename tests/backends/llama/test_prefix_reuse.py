@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from backends.llama.scheduler import Limits
+from backends.llama.limits import Limits
 from backends.llama.sequence import Arrival
 from tests.backends.llama.simulated_cache import Simulator
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.llama.scheduler import Limits, Scheduler
+from backends.llama.limits import Limits
+from backends.llama.scheduler import Scheduler
 from backends.llama.sequence import Arrival
 from tests.backends.llama.simulated_cache import Simulator
 
@@ -57,7 +58,8 @@ def workloads(draw: st.DrawFn) -> tuple[Limits, list[tuple[str, Arrival | int]]]
     return chosen, actions
 
 
-@settings(max_examples=800, deadline=None, derandomize=True)
+@pytest.mark.timeout(120)
+@settings(max_examples=600, deadline=None, derandomize=True)
 @given(workloads())
 def test_every_sequence_ends_exactly_once_with_the_models_answer_whatever_comes(
     workload: tuple[Limits, list[tuple[str, Arrival | int]]],

@@ -1,0 +1,68 @@
+"""Owns how large a context is made where the settings leave it open. Touches no native code."""
+
+from dataclasses import dataclass
+
+DEFAULT_WINDOW = 4096
+DEFAULT_RUNNING = 32
+SMALLEST_WINDOW = 256
+# As llama.cpp rounds the cache up.
+_CELL_BLOCK = 256
+_WINDOWS = 4
+# Of the memory that is free once the weights are loaded, the cache takes this share by itself.
+_SHARE = 0.5
+# Fewer cells a sequence than this, and most of the sequences would only wait for each other.
+_CELLS_EACH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What there is: the window a model was trained on, bytes a KV cell takes, and free bytes.
+
+    `free_bytes` None: nobody can tell, as on a GPU; then memory limits nothing.
+    """
+
+    trained_window: int
+    cell_bytes: int
+    free_bytes: int | None
+
+    @property
+    def num_affordable(self) -> int | None:
+        """Cells that fit the share of free memory."""
+        if self.free_bytes is None:
+            return None
+        return int(self.free_bytes * _SHARE) // max(self.cell_bytes, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What was set; None leaves it open."""
+
+    window: int | None
+    num_cells: int | None
+    num_running: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The context window, the KV cells of all sequences together, and how many run at once."""
+
+    window: int
+    num_cells: int
+    num_running: int
+
+
+def choose(wishes: Wishes, room: Room) -> Sizes:
+    """What was set is kept (a window never beyond what was trained); the rest fits the memory."""
+    affordable = room.num_affordable
+    window = min(wishes.window or DEFAULT_WINDOW, room.trained_window)
+    if wishes.window is None and affordable is not None:
+        smallest = min(SMALLEST_WINDOW, window)
+        window = max(smallest, min(window, affordable // _CELL_BLOCK * _CELL_BLOCK))
+    wanted = wishes.num_cells
+    if wanted is None:
+        wanted = _WINDOWS * window
+        if affordable is not None:
+            wanted = min(wanted, affordable)
+    num_cells = -(-max(wanted, window) // _CELL_BLOCK) * _CELL_BLOCK
+    num_running = wishes.num_running or max(1, min(DEFAULT_RUNNING, num_cells // _CELLS_EACH))
+    return Sizes(window, num_cells, num_running)
