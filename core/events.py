@@ -13,10 +13,9 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """New text of one choice. `num_tokens` are the tokens that arrived with it."""
+    """New text of one choice."""
 
     text: str
-    num_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from core.sampling import SamplingPlan
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One choice to generate.
+    """One prompt to answer, `num_choices` times, each answer drawn for itself.
 
     `prompt` is a conversation (rendered by the chat format), a plain text (encoded as text that may
     hold control tokens, as OpenAI's completions do), or token ids. `max_tokens` None means as many
@@ -23,3 +23,8 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     priority: int = 0
     cache_salt: str | None = None
+    num_choices: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_choices < 1:
+            raise ValueError(f"num_choices {self.num_choices} is below 1")

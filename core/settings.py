@@ -115,6 +115,12 @@ class Settings(BaseSettings):
     llama_prefix_cache: bool = Field(
         True, description="llama.cpp: reuse what prompts begin with: true or false."
     )
+    llama_prefix_mib: int | None = Field(
+        None,
+        ge=0,
+        description="llama.cpp: memory beside the KV cache for prompts and answers that may be"
+        " continued later, in MiB. Empty: an eighth of what is free.",
+    )
     llama_speculation: Speculation = Field(
         Speculation.AUTO,
         description="llama.cpp: guess repeated text ahead (answers stay the same): auto or off.",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from backends.llama.limits import Limits
 from backends.llama.memory import MemoryFacts
 from backends.llama.options import LlamaOptions
-from backends.llama.plan import Drop, Share
+from backends.llama.plan import Discard, Drop, MemoryOperation, Park, Restore, Share
 from core.errors import EngineFailed, ModelLoadError
 from core.sampling import SamplingPlan
 from core.setting_types import FlashAttention, KvCacheType
@@ -213,23 +213,31 @@ class NativeModel:
 
 
 class NativeBatch:
-    """A batch of at most `capacity` tokens, filled through numpy views of its own memory."""
+    """A batch of at most `capacity` tokens, filled through numpy views of its own memory.
 
-    def __init__(self, capacity: int) -> None:
+    Each token belongs to `num_holders` native sequences: its slot, and `num_slots` further on.
+    """
+
+    def __init__(self, capacity: int, *, num_holders: int, num_slots: int) -> None:
         self._batch = llama_cpp.llama_batch_init(capacity, 0, 1)
         shape = (capacity,)
         self.token_ids = np.ctypeslib.as_array(self._batch.token, shape)
         self.positions = np.ctypeslib.as_array(self._batch.pos, shape)
         self.wants_logits = np.ctypeslib.as_array(self._batch.logits, shape)
-        np.ctypeslib.as_array(self._batch.n_seq_id, shape)[:] = 1
-        # One slot id a token: each row's pointer is replaced once by a cell of one flat array.
-        self.slots = np.zeros(capacity, dtype=np.int32)
+        np.ctypeslib.as_array(self._batch.n_seq_id, shape)[:] = num_holders
+        # Each row's pointer is replaced once by a row of one flat array.
+        self._holders = np.zeros((capacity, num_holders), dtype=np.int32)
+        self._offsets = np.arange(num_holders, dtype=np.int32) * num_slots
         self._rows = np.ctypeslib.as_array(
             ctypes.cast(self._batch.seq_id, ctypes.POINTER(ctypes.c_size_t)), shape
         )
         self._own_rows = self._rows.copy()
-        cell = ctypes.sizeof(ctypes.c_int32)
-        self._rows[:] = self.slots.ctypes.data + np.arange(capacity, dtype=np.uintp) * cell
+        row = num_holders * ctypes.sizeof(ctypes.c_int32)
+        self._rows[:] = self._holders.ctypes.data + np.arange(capacity, dtype=np.uintp) * row
+
+    def put_slots(self, slots: list[int]) -> None:
+        """The slot of each token, from the first on."""
+        self._holders[: len(slots)] = np.array(slots, dtype=np.int32)[:, None] + self._offsets
 
     def sized(self, num_tokens: int) -> object:
         """The native batch, to be passed on to llama_decode at once."""
@@ -245,7 +253,9 @@ class NativeBatch:
 class NativeContext:
     """The KV cache and compute buffers of a model, for `num_slots` sequences at once."""
 
-    def __init__(self, model: NativeModel, options: LlamaOptions, limits: Limits) -> None:
+    def __init__(
+        self, model: NativeModel, options: LlamaOptions, limits: Limits, num_holders: int
+    ) -> None:
         cache_type = model.cache_type(options)
         num_cells = limits.num_cells
         flash = options.flash_attention
@@ -253,7 +263,10 @@ class NativeContext:
             flash = FlashAttention.OFF
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = num_cells
-        params.n_seq_max = limits.num_slots
+        # One more sequence, through which parts of others are parked and restored.
+        self._transit = limits.num_slots * num_holders
+        params.n_seq_max = self._transit + (1 if limits.max_parked else 0)
+        params.swa_full = num_holders > 1
         params.n_batch = params.n_ubatch = limits.batch_tokens
         params.n_threads, params.n_threads_batch = options.threads, options.threads_batch
         params.type_k = params.type_v = _GGML_TYPES[cache_type]
@@ -266,6 +279,11 @@ class NativeContext:
                 "lower JARVIS_LLAMA_KV_TOKENS or JARVIS_MODEL_CONTEXT_WINDOW"
             )
         self._memory = llama_cpp.llama_get_memory(self._handle)
+        if not self._memory:
+            self.close()
+            raise ModelLoadError("this model keeps nothing of a sequence: it can't continue one")
+        self._offsets = [limits.num_slots * number for number in range(num_holders)]
+        self._spans: dict[int, NDArray[np.uint8]] = {}
         self._num_vocabulary = model.num_vocabulary
 
     @property
@@ -287,17 +305,46 @@ class NativeContext:
             ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (num_rows, self._num_vocabulary)
         )
 
-    def share(self, operation: Share) -> None:
-        """Lets another slot hold cells of this one too: no data is copied."""
-        llama_cpp.llama_memory_seq_cp(
-            self._memory, operation.source, operation.target, operation.start, operation.end
-        )
-
-    def drop(self, operation: Drop) -> None:
+    def apply(self, operation: MemoryOperation) -> None:
         """Raises EngineFailed where the memory can't, which its kind should have told."""
-        end = -1 if operation.end is None else operation.end
-        if not llama_cpp.llama_memory_seq_rm(self._memory, operation.slot, operation.start, end):
-            raise EngineFailed(f"llama.cpp could not drop positions from {operation.start} on")
+        match operation:
+            case Share(source, target, start, end):
+                for offset in self._offsets:
+                    self._copy(source, target + offset, start, end)
+            case Drop(slot, start, end):
+                for offset in self._offsets:
+                    self._remove(slot + offset, start, -1 if end is None else end)
+            case Park(slot, span):
+                self._copy(slot, self._transit, span.start, span.end)
+                self._spans[span.id] = self._saved(self._transit)
+                self._remove(self._transit, 0, -1)
+            case Restore(slot, span, start, end):
+                self._load(self._transit, self._spans[span.id])
+                self._copy(self._transit, slot, start, end)
+                self._remove(self._transit, 0, -1)
+            case Discard(span):
+                del self._spans[span.id]
+
+    def _copy(self, source: int, target: int, start: int, end: int) -> None:
+        """The target holds the same cells: no data is copied."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, start, end)
+
+    def _remove(self, slot: int, start: int, end: int) -> None:
+        if not llama_cpp.llama_memory_seq_rm(self._memory, slot, start, end):
+            raise EngineFailed(f"llama.cpp could not drop positions from {start} on")
+
+    def _saved(self, slot: int) -> NDArray[np.uint8]:
+        size = llama_cpp.llama_state_seq_get_size(self._handle, slot)
+        saved = np.empty(size, dtype=np.uint8)
+        pointer = saved.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        if llama_cpp.llama_state_seq_get_data(self._handle, pointer, size, slot) != size:
+            raise EngineFailed(f"llama.cpp could not copy {size} bytes of its KV cache")
+        return saved
+
+    def _load(self, slot: int, saved: NDArray[np.uint8]) -> None:
+        pointer = saved.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        if not llama_cpp.llama_state_seq_set_data(self._handle, pointer, saved.size, slot):
+            raise EngineFailed(f"llama.cpp could not restore {saved.size} bytes of its KV cache")
 
     def close(self) -> None:
         if self._handle:

@@ -16,6 +16,7 @@ def llama_options(settings: Settings, model_path: Path) -> LlamaOptions:
         batch_tokens=settings.llama_batch_tokens,
         prefill_tokens=settings.llama_prefill_tokens,
         reuses_prefixes=settings.llama_prefix_cache,
+        prefix_mib=settings.llama_prefix_mib,
         speculates=settings.llama_speculation is Speculation.AUTO,
         cache_type=settings.llama_kv_cache_type,
         flash_attention=settings.llama_flash_attention,

@@ -3,24 +3,33 @@
 free + used + cached = total always holds: used are the cells of one live sequence alone, cached
 those in the prefix tree. What the native cache must do for it is queued, in order. A slot is
 llama.cpp's sequence id; a prefix that nobody uses keeps the slot of the sequence that computed it.
+Every cell up to the last used one costs time in every step, so that prefixes that lie idle are
+parked in ordinary memory, and copied back when they are wanted: a thousandth of computing them.
 """
 
-from backends.llama.plan import Drop, MemoryOperation, Share
+import itertools
+
+from backends.llama.limits import Limits
+from backends.llama.plan import Discard, Drop, MemoryOperation, Park, Restore, Share, Span
 from backends.llama.prefix_tree import Match, Node, PrefixTree, common_length
 from backends.llama.sequence import Sequence
 
+# A prefix of fewer ids is dropped rather than parked.
+WORTH_PARKING = 4
+
 
 class KvCache:
-    """`reuse` False, for memories that can't share or drop: a sequence's cells die with it."""
+    """Without `limits.reuse`, for memories that can't share or drop, cells die with a sequence."""
 
-    def __init__(self, *, num_cells: int, num_slots: int, reuse: bool) -> None:
-        if num_cells < 1 or num_slots < 1:
-            raise ValueError(f"{num_cells} cells and {num_slots} slots: both must be at least 1")
-        self.num_cells = num_cells
-        self.num_free = num_cells
+    def __init__(self, limits: Limits) -> None:
+        num_slots = limits.num_slots
+        self.num_cells = limits.num_cells
+        self.num_free = limits.num_cells
+        self._limits = limits
         self._num_used = 0
         self._num_slots = num_slots
-        self._reuse = reuse
+        self._reuse = limits.reuse
+        self._span_ids = itertools.count()
         self._tree = PrefixTree()
         self._free_slots = list(range(num_slots - 1, -1, -1))
         self._live_slots: set[int] = set()
@@ -33,7 +42,12 @@ class KvCache:
     @property
     def num_available(self) -> int:
         """Free cells, and those that can be freed without touching a live sequence."""
-        return self.num_free + self._tree.num_tokens - self._tree.num_locked
+        return self.num_free + self._tree.num_idle
+
+    @property
+    def num_parked(self) -> int:
+        """Ids in ordinary memory."""
+        return self._tree.num_parked
 
     @property
     def has_operations(self) -> bool:
@@ -49,7 +63,10 @@ class KvCache:
         return self._tree.match(arrival.salt, sequence.token_ids, len(sequence.token_ids) - 1)
 
     def attach(self, sequence: Sequence, match: Match) -> None:
-        """Gives a waiting sequence a slot, and the cells that were found."""
+        """Gives a waiting sequence a slot, and the cells that were found.
+
+        `match.num_cells` must be available.
+        """
         node = self._tree.node_at(match)
         if node is not None:
             self._tree.lock(node)
@@ -57,7 +74,7 @@ class KvCache:
         slot = self._acquire_slot()
         sequence.slot, sequence.node, sequence.num_computed = slot, node, match.length
         if node is not None:
-            self._operations.append(Share(self._tree.holder(node), slot, 0, match.length))
+            self._hold(slot, node)
 
     def detach(self, sequence: Sequence) -> None:
         """Takes its slot away; what it has computed stays for others as long as there is room."""
@@ -76,6 +93,7 @@ class KvCache:
             self._tree.unlock(node)
         if node is None or node.slot != slot:
             self._free_slot(slot)
+        self._park_idle()
 
     def take(self, sequence: Sequence, num_cells: int) -> None:
         """Counts cells that the sequence is about to fill. They must be free."""
@@ -109,19 +127,21 @@ class KvCache:
             if child is None:
                 node = self._append(sequence, node, end)
             else:
-                node = self._join(sequence, child, end)
+                length = common_length(child.token_ids, sequence.token_ids, node.end)
+                node = self._tree.split(child, min(length, end - node.end))
+                self._join(sequence, node)
         self._tree.lock(node)
         if before is not None:
             self._tree.unlock(before)
         sequence.node = node
 
     def free_up(self, num_cells: int) -> bool:
-        """Shortens the prefixes that were used least recently until so many cells are free."""
+        """Takes from the prefixes that were used least recently until so many cells are free."""
         while self.num_free < num_cells:
             leaf = self._tree.oldest_leaf()
             if leaf is None:
                 return False
-            self._shorten(leaf, min(num_cells - self.num_free, len(leaf.token_ids)))
+            self._give_up(leaf, num_cells - self.num_free)
         return True
 
     def check(self) -> None:
@@ -142,40 +162,60 @@ class KvCache:
         """Asserts the tree node by node."""
         self._tree.check()
 
+    def _hold(self, slot: int, node: Node) -> None:
+        """Lets a slot that holds nothing hold the path to `node`, restoring what is parked."""
+        parked = [each for each in node.path() if each.is_parked][::-1]
+        resident = parked[0].parent if parked else node
+        spans = [each.span.num_tokens for each in parked if each.span]
+        num_restored = sum(len(each.token_ids) for each in parked)
+        is_free = self.free_up(num_restored + max(spans, default=0))
+        assert is_free, "a match was attached that there is no room for"
+        if resident is not None and resident.end:
+            holder = self._tree.holder(resident)
+            self._operations.append(Share(holder, slot, 0, resident.end))
+        for each in parked:
+            assert each.span is not None
+            self._operations.append(Restore(slot, each.span, each.start, each.end))
+            self.num_free -= len(each.token_ids)
+            self._revive(each, slot)
+
+    def _revive(self, node: Node, slot: int) -> None:
+        span, held_before = self._tree.revive(node, slot)
+        if span is not None:
+            self._operations.append(Discard(span))
+        self._free_idle_slot(held_before)
+
     def _append(self, sequence: Sequence, node: Node, end: int) -> Node:
         """The sequence's ids from the node's end on become the tree's."""
         slot = sequence.slot
         assert slot is not None
         token_ids = sequence.token_ids[node.end : end]
         self._num_used -= len(token_ids)
-        is_shared = node.num_locks > 1  # by sequences whose prefix must go on ending there
-        if node.is_leaf and node.slot == slot and not is_shared:
+        # Other sequences' prefixes must go on ending where they do.
+        can_extend = node.num_locks <= 1 and not node.children
+        if node.slot == slot and can_extend:
             self._tree.extend(node, token_ids)
             return node
-        held_before = node.slot
-        leaf = self._tree.grow(node, token_ids, slot)
-        if held_before is not None and held_before not in self._live_slots:
-            self._free_slot(held_before)
-        return leaf
+        self._free_idle_slot(self._tree.grow(node, token_ids, slot))
+        return node.children[token_ids[0]]
 
-    def _join(self, sequence: Sequence, child: Node, end: int) -> Node:
+    def _join(self, sequence: Sequence, node: Node) -> None:
         """Somebody else computed the same ids: the sequence drops its cells and shares theirs."""
-        slot, ids = sequence.slot, sequence.token_ids
+        slot, length = sequence.slot, len(node.token_ids)
         assert slot is not None
-        start = child.start
-        length = min(common_length(child.token_ids, ids, start), end - start)
-        node = self._tree.split(child, length)
         self._num_used -= length
+        if node.is_parked:
+            self._revive(node, slot)
+            return
         self.num_free += length
-        self._operations.append(Drop(slot, start, start + length))
-        self._operations.append(Share(self._tree.holder(node), slot, start, start + length))
-        return node
+        self._operations.append(Drop(slot, node.start, node.end))
+        self._operations.append(Share(self._tree.holder(node), slot, node.start, node.end))
 
     def _acquire_slot(self) -> int:
         while not self._free_slots:
             leaf = self._tree.oldest_leaf()
             assert leaf is not None, "there are more slots than live sequences can hold"
-            self._shorten(leaf, len(leaf.token_ids))
+            self._give_up(leaf, len(leaf.token_ids))
         slot = self._free_slots.pop()
         self._live_slots.add(slot)
         return slot
@@ -184,11 +224,39 @@ class KvCache:
         self._operations.append(Drop(slot, 0))
         self._free_slots.append(slot)
 
-    def _shorten(self, leaf: Node, num_cells: int) -> None:
+    def _free_idle_slot(self, slot: int | None) -> None:
+        """Frees a slot that held a prefix, unless its sequence lives."""
+        if slot is not None and slot not in self._live_slots:
+            self._free_slot(slot)
+
+    def _give_up(self, leaf: Node, num_cells: int) -> None:
+        """Frees cells of an idle leaf: all of them where they can be parked, else the last ones."""
         slot = leaf.slot
         assert slot is not None
+        if leaf.children or (self._limits.max_parked and len(leaf.token_ids) >= WORTH_PARKING):
+            self._park(leaf, slot)
+            return
+        num_cells = min(num_cells, len(leaf.token_ids))
         self._operations.append(Drop(slot, leaf.end - num_cells))
-        emptied = self._tree.shorten(leaf, num_cells)
         self.num_free += num_cells
-        if emptied is not None:
-            self._free_slot(emptied)
+        self._free_idle_slot(self._tree.shorten(leaf, num_cells))
+
+    def _park(self, leaf: Node, slot: int) -> None:
+        span = Span(next(self._span_ids), leaf.start, leaf.end)
+        self._operations += [Park(slot, span), Drop(slot, leaf.start)]
+        self.num_free += span.num_tokens
+        self._free_idle_slot(self._tree.park(leaf, span))
+        while self._tree.num_parked > self._limits.max_parked:
+            oldest = self._tree.oldest_parked()
+            if oldest is None:
+                return
+            forgotten = self._tree.discard(oldest)
+            if forgotten is not None:
+                self._operations.append(Discard(forgotten))
+
+    def _park_idle(self) -> None:
+        while self._limits.max_parked and self._tree.num_idle > self._limits.max_idle:
+            leaf = self._tree.oldest_leaf()
+            if leaf is None:
+                return
+            self._give_up(leaf, len(leaf.token_ids))

@@ -13,6 +13,7 @@ class Limits:
     A step holds at most `batch_tokens`; beside running sequences at most `prefill_tokens` of them
     are prompt, which bounds the gap between their tokens. `reuse` is whether the memory can share
     and drop cells: prefixes and drafts need it. Drafts are made while at most `max_drafting` run.
+    With `max_parked`, idle prefixes beyond `max_idle` cells are kept in ordinary memory.
     """
 
     num_cells: int
@@ -21,12 +22,16 @@ class Limits:
     prefill_tokens: int
     reuse: bool = True
     max_drafting: int = 0
+    max_idle: int = 0
+    max_parked: int = 0
 
     def __post_init__(self) -> None:
         if self.batch_tokens < self.max_running:
             raise ValueError(
                 f"a batch of {self.batch_tokens} can't decode {self.max_running} sequences"
             )
+        if self.num_cells < 1 or self.max_running < 1:
+            raise ValueError("a cache needs a cell, and a sequence to run")
         if self.prefill_tokens < 1:
             raise ValueError(f"a budget of {self.prefill_tokens} tokens computes no prompt")
 

@@ -24,6 +24,7 @@ class LlamaOptions:
     batch_tokens: int = 512
     prefill_tokens: int = 256
     reuses_prefixes: bool = True
+    prefix_mib: int | None = None
     speculates: bool = True
     cache_type: KvCacheType = KvCacheType.AUTO
     flash_attention: FlashAttention = FlashAttention.AUTO

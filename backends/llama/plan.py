@@ -22,7 +22,48 @@ class Drop:
     end: int | None = None
 
 
-MemoryOperation = Share | Drop
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of positions that was copied out of the KV cache at once, under a name of its own."""
+
+    id: int
+    start: int
+    end: int
+
+    @property
+    def num_tokens(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Copy the span's positions of `slot` to ordinary memory. The slot keeps its cells."""
+
+    slot: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Fill cells of `slot` at positions `start` to `end` with what the span holds.
+
+    The whole span needs cells for a moment.
+    """
+
+    slot: int
+    span: Span
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Forget a span."""
+
+    span: Span
+
+
+MemoryOperation = Share | Drop | Park | Restore | Discard
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,14 @@ from backends.llama.bindings import (
 from backends.llama.limits import Limits
 from backends.llama.memory import MemoryKind
 from backends.llama.options import LlamaOptions
-from backends.llama.plan import Drop, StepPlan, Work
+from backends.llama.plan import StepPlan, Work
 from backends.llama.sizing import Room, Sizes, choose
 from core.sampling import SamplingPlan
 
 # Beyond this many running sequences, a batch has no room to compute guesses for nothing.
 DRAFTING_SEQUENCES = 2
+# Idle prefixes that stay in the cache: enough for the conversation that goes on at once.
+IDLE_CELLS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,20 @@ class Runner:
     ) -> None:
         self.model = NativeModel(options, progress, route)
         try:
-            sizes = choose(options.wishes, _room(self.model, options))
+            room = _room(self.model, options)
+            sizes = choose(options.wishes, room)
             self.window = sizes.window
-            self.limits = _limits(options, sizes, self.model.memory_facts.kind(sizes.window))
-            self._context = NativeContext(self.model, options, self.limits)
+            kind = self.model.memory_facts.kind(sizes.window)
+            self.limits = _limits(options, sizes, kind, room)
+            self._context = NativeContext(self.model, options, self.limits, kind.num_holders)
         except BaseException:
             self.model.close()
             raise
-        self._batch = NativeBatch(self.limits.batch_tokens)
+        self._batch = NativeBatch(
+            self.limits.batch_tokens,
+            num_holders=kind.num_holders,
+            num_slots=self.limits.num_slots,
+        )
         self._samplers: dict[int, NativeSampler] = {}
 
     def describe(self, name: str) -> ModelCard:
@@ -81,10 +89,7 @@ class Runner:
     def run(self, plan: StepPlan) -> list[Drawn]:
         """Does the plan's operations, computes its work, draws ids where logits were wanted."""
         for operation in plan.operations:
-            if isinstance(operation, Drop):
-                self._context.drop(operation)
-            else:
-                self._context.share(operation)
+            self._context.apply(operation)
         if not plan.work:
             return []
         rows = self._fill(plan)
@@ -117,7 +122,7 @@ class Runner:
         batch = self._batch
         batch.token_ids[:count] = token_ids
         batch.positions[:count] = positions
-        batch.slots[:count] = slots
+        batch.put_slots(slots)
         batch.wants_logits[:count] = 0
         batch.wants_logits[wanted] = 1
         return rows
@@ -141,14 +146,18 @@ class Runner:
         return drawn
 
 
-def _limits(options: LlamaOptions, sizes: Sizes, kind: MemoryKind) -> Limits:
+def _limits(options: LlamaOptions, sizes: Sizes, kind: MemoryKind, room: Room) -> Limits:
+    """A span of a sliding window lacks what has left the window: such prefixes aren't parked."""
+    can_park = options.reuses_prefixes and kind is MemoryKind.PLAIN
     return Limits(
         num_cells=sizes.num_cells,
         max_running=sizes.num_running,
         batch_tokens=options.batch_size(sizes.num_running),
         prefill_tokens=options.prefill_tokens,
-        reuse=options.reuses_prefixes and kind is MemoryKind.PLAIN,
+        reuse=options.reuses_prefixes and kind.can_share_prefix,
         max_drafting=DRAFTING_SEQUENCES if options.speculates else 0,
+        max_idle=IDLE_CELLS,
+        max_parked=room.parkable(options.prefix_mib) if can_park else 0,
     )
 
 

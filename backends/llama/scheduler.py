@@ -10,6 +10,7 @@ from backends.llama.drafting import Drafter
 from backends.llama.kv_cache import KvCache
 from backends.llama.limits import Limits
 from backends.llama.plan import StepPlan, Work
+from backends.llama.prefix_tree import Match
 from backends.llama.sequence import Arrival, Phase, Sequence
 from backends.llama.waiting import WaitingQueue
 
@@ -19,9 +20,7 @@ class Scheduler:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._kv = KvCache(
-            num_cells=limits.num_cells, num_slots=limits.num_slots, reuse=limits.reuse
-        )
+        self._kv = KvCache(limits)
         self._waiting = WaitingQueue()
         self._admitted: list[Sequence] = []  # first come first
         self._by_key: dict[int, Sequence] = {}
@@ -141,7 +140,9 @@ class Scheduler:
             prefilling = [s for s in self._admitted if s.phase is Phase.PREFILL]
             if self._limits.reuse and self._waiting.follow(sequence, prefilling, match.length):
                 continue
-            if self._num_spare < len(sequence.token_ids) - match.length + match.num_unlocked:
+            if not self._has_room(sequence, match):
+                match = match.resident
+            if not self._has_room(sequence, match):
                 return
             self._waiting.remove(sequence)
             self._kv.attach(sequence, match)
@@ -172,11 +173,11 @@ class Scheduler:
         if length and sequence.slot is not None and self._make_room(length, sequence):
             self._add(sequence, min(length, self._budget), ())
 
-    @property
-    def _num_spare(self) -> int:
-        """Cells that can be had, less those that sequences in prefill are still going to take."""
+    def _has_room(self, sequence: Sequence, match: Match) -> bool:
+        """Whether it fits beside what sequences in prefill are still going to take."""
         owed = sum(s.num_pending for s in self._admitted if s.key not in self._planned)
-        return self._kv.num_available - owed
+        needed = len(sequence.token_ids) - match.length + match.num_cells
+        return needed <= self._kv.num_available - owed
 
     def _make_room(self, num_cells: int, sequence: Sequence) -> bool:
         """Preempts the youngest until the cells are there; False if that was `sequence` itself."""

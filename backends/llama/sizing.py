@@ -10,6 +10,7 @@ _CELL_BLOCK = 256
 _WINDOWS = 4
 # Of the memory that is free once the weights are loaded, the cache takes this share by itself.
 _SHARE = 0.5
+_PARKED_SHARE = 0.125
 # Fewer cells a sequence than this, and most of the sequences would only wait for each other.
 _CELLS_EACH = 128
 
@@ -31,6 +32,14 @@ class Room:
         if self.free_bytes is None:
             return None
         return int(self.free_bytes * _SHARE) // max(self.cell_bytes, 1)
+
+    def parkable(self, mebibytes: int | None) -> int:
+        """Ids whose cells may be parked in so much ordinary memory; an eighth of it by default."""
+        if mebibytes is not None:
+            num_bytes = mebibytes * 2**20
+        else:
+            num_bytes = int((self.free_bytes or 0) * _PARKED_SHARE)
+        return num_bytes // max(self.cell_bytes, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from backends.llama.limits import Limits
-from backends.llama.plan import Drop, MemoryOperation, Share, StepPlan, Work
+from backends.llama.plan import (
+    Discard,
+    Drop,
+    MemoryOperation,
+    Park,
+    Restore,
+    Share,
+    Span,
+    StepPlan,
+    Work,
+)
 from backends.llama.scheduler import Scheduler
 from backends.llama.sequence import Arrival
 
@@ -38,6 +48,8 @@ class Simulator:
     finished: list[int] = field(default_factory=list)
     first_tokens: list[int] = field(default_factory=list)
     num_computed: int = 0
+    num_restored: int = 0
+    parked: dict[Span, list[tuple[int, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self.limits)
@@ -59,6 +71,7 @@ class Simulator:
             self._compute(work)
         kv = self.scheduler.kv
         assert len(self.cells) == kv.num_cells - kv.num_free <= self.limits.num_cells
+        assert sum(span.num_tokens for span in self.parked) == kv.num_parked
         for work in plan.work:
             if work.num_rows:
                 self._accept(work)
@@ -91,8 +104,15 @@ class Simulator:
             for cell in self._held(operation.slot, operation.start, end):
                 cell.slots.remove(operation.slot)
             self.cells = [cell for cell in self.cells if cell.slots]
-            return
-        self._share(operation)
+        elif isinstance(operation, Share):
+            self._share(operation)
+        elif isinstance(operation, Park):
+            self._park(operation)
+        elif isinstance(operation, Restore):
+            self._restore(operation)
+        else:
+            assert isinstance(operation, Discard)
+            del self.parked[operation.span]
 
     def _share(self, operation: Share) -> None:
         assert self.limits.reuse, "this memory shares no cells"
@@ -102,6 +122,21 @@ class Simulator:
         for cell in shared:
             assert operation.target not in cell.slots
             cell.slots.add(operation.target)
+
+    def _park(self, operation: Park) -> None:
+        span = operation.span
+        cells = sorted(self._held(operation.slot, span.start, span.end), key=lambda c: c.position)
+        assert [cell.position for cell in cells] == list(range(span.start, span.end))
+        assert span not in self.parked
+        self.parked[span] = [cell.history for cell in cells]
+
+    def _restore(self, operation: Restore) -> None:
+        span = operation.span
+        assert len(self.cells) + span.num_tokens <= self.limits.num_cells
+        assert not list(self._held(operation.slot, operation.start, operation.end))
+        for history in self.parked[span][operation.start - span.start : operation.end - span.start]:
+            self.cells.append(Cell(history, {operation.slot}))
+        self.num_restored += operation.end - operation.start
 
     def _held(self, slot: int, start: int, end: int) -> Iterable[Cell]:
         return [c for c in self.cells if slot in c.slots and start <= c.position < end]

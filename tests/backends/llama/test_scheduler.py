@@ -29,6 +29,8 @@ def limits(draw: st.DrawFn) -> Limits:
         prefill_tokens=draw(st.integers(1, 24)),
         reuse=draw(st.sampled_from([True, True, False])),
         max_drafting=draw(st.integers(0, 3)),
+        max_idle=draw(st.integers(0, 30)),
+        max_parked=draw(st.sampled_from([0, 40, 1000])),
     )
 
 
