@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     llama_max_num_seqs: int | None = Field(
         None,
         ge=1,
-        le=128,
+        le=127,
         description="llama.cpp: sequences at the same time. Empty: 32, fewer where memory is"
         " short.",
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backends.base import ModelCard, TokenRequest
+from backends.llama import thread_waits
 from backends.llama.options import LlamaOptions
 from backends.llama.scheduler import Scheduler
 from backends.llama.sequence import Arrival
@@ -116,6 +117,7 @@ class EngineThread:
 
     def _load_and_serve(self) -> None:
         self._report("loading llama.cpp", None)
+        thread_waits.shorten()
         # Here and not at the top: importing the bindings loads the native library.
         from backends.llama.bindings import LogRoute
         from backends.llama.runner import Runner

@@ -71,6 +71,7 @@ class KvCache:
         if node is not None:
             self._tree.lock(node)
             self._tree.touch(node)
+        self._park_idle()
         slot = self._acquire_slot()
         sequence.slot, sequence.node, sequence.num_computed = slot, node, match.length
         if node is not None:
@@ -93,7 +94,6 @@ class KvCache:
             self._tree.unlock(node)
         if node is None or node.slot != slot:
             self._free_slot(slot)
-        self._park_idle()
 
     def take(self, sequence: Sequence, num_cells: int) -> None:
         """Counts cells that the sequence is about to fill. They must be free."""
@@ -255,7 +255,10 @@ class KvCache:
                 self._operations.append(Discard(forgotten))
 
     def _park_idle(self) -> None:
-        while self._limits.max_parked and self._tree.num_idle > self._limits.max_idle:
+        """When a sequence comes, not when one goes: it may be the one that goes on from there."""
+        num_held = self._num_used + self._tree.num_locked
+        most = max(self._limits.max_idle, num_held // 2)
+        while self._limits.max_parked and self._tree.num_idle > most:
             leaf = self._tree.oldest_leaf()
             if leaf is None:
                 return

@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 
-# LLAMA_MAX_SEQ: llama.cpp tells no more sequences apart.
-_MOST_SLOTS = 256
+# LLAMA_MAX_SEQ is 256, and one of them is kept for parking.
+MOST_SLOTS = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a scheduler has to share out, in tokens and sequences.
+    """What a scheduler has to share out, in tokens, sequences and slots.
 
     A step holds at most `batch_tokens`; beside running sequences at most `prefill_tokens` of them
     are prompt, which bounds the gap between their tokens. `reuse` is whether the memory can share
     and drop cells: prefixes and drafts need it. Drafts are made while at most `max_drafting` run.
-    With `max_parked`, idle prefixes beyond `max_idle` cells are kept in ordinary memory.
+    There are never more than `most_slots` slots. Idle prefixes beyond `max_idle` cells and half of
+    what live sequences hold are parked in ordinary memory, which takes `max_parked` ids.
     """
 
     num_cells: int
@@ -22,10 +23,15 @@ class Limits:
     prefill_tokens: int
     reuse: bool = True
     max_drafting: int = 0
+    most_slots: int = MOST_SLOTS
     max_idle: int = 0
     max_parked: int = 0
 
     def __post_init__(self) -> None:
+        if self.reuse and 2 * self.max_running > self.most_slots:
+            raise ValueError(
+                f"{self.most_slots} slots are too few for {self.max_running} sequences"
+            )
         if self.batch_tokens < self.max_running:
             raise ValueError(
                 f"a batch of {self.batch_tokens} can't decode {self.max_running} sequences"
@@ -41,4 +47,4 @@ class Limits:
         live; one more each keeps prefixes for later."""
         if not self.reuse:
             return self.max_running
-        return min(3 * self.max_running, max(2 * self.max_running, _MOST_SLOTS))
+        return min(3 * self.max_running, self.most_slots)

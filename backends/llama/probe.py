@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from backends.llama import thread_waits
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import StepPlan, Work
 from core.errors import JarvisError
@@ -32,6 +33,7 @@ def read_options(text: str) -> LlamaOptions:
 
 def try_model(options: LlamaOptions) -> None:
     """A prompt chunk and one decode: the two shapes that take different kernels."""
+    thread_waits.shorten()
     # Here and not at the top: importing the bindings loads the native library.
     from backends.llama.bindings import LogRoute
     from backends.llama.runner import Runner

@@ -13,7 +13,7 @@ from backends.llama.bindings import (
     NativeModel,
     NativeSampler,
 )
-from backends.llama.limits import Limits
+from backends.llama.limits import MOST_SLOTS, Limits
 from backends.llama.memory import MemoryKind
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import StepPlan, Work
@@ -22,8 +22,8 @@ from core.sampling import SamplingPlan
 
 # Beyond this many running sequences, a batch has no room to compute guesses for nothing.
 DRAFTING_SEQUENCES = 2
-# Idle prefixes that stay in the cache: enough for the conversation that goes on at once.
-IDLE_CELLS = 2048
+# As llama.cpp rounds the cells it computes attention over: fewer idle ones would save nothing.
+IDLE_CELLS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +148,14 @@ class Runner:
 
 def _limits(options: LlamaOptions, sizes: Sizes, kind: MemoryKind, room: Room) -> Limits:
     """A span of a sliding window lacks what has left the window: such prefixes aren't parked."""
+    most_slots = MOST_SLOTS // kind.num_holders
+    max_running = min(sizes.num_running, most_slots // 2)
     can_park = options.reuses_prefixes and kind is MemoryKind.PLAIN
     return Limits(
         num_cells=sizes.num_cells,
-        max_running=sizes.num_running,
-        batch_tokens=options.batch_size(sizes.num_running),
+        max_running=max_running,
+        most_slots=most_slots,
+        batch_tokens=options.batch_size(max_running),
         prefill_tokens=options.prefill_tokens,
         reuse=options.reuses_prefixes and kind.can_share_prefix,
         max_drafting=DRAFTING_SEQUENCES if options.speculates else 0,
@@ -163,7 +166,10 @@ def _limits(options: LlamaOptions, sizes: Sizes, kind: MemoryKind, room: Room) -
 
 def _room(model: NativeModel, options: LlamaOptions) -> Room:
     """Weights that are mapped count as free memory until they are read."""
-    free = None
-    if not model.is_offloaded(options):
-        free = psutil.virtual_memory().available - (model.num_bytes if options.uses_mmap else 0)
-    return Room(model.trained_window, model.cell_bytes(options), free)
+    unread = model.num_bytes if options.uses_mmap else 0
+    return Room(
+        trained_window=model.trained_window,
+        cell_bytes=model.cell_bytes(options),
+        free_bytes=max(psutil.virtual_memory().available - unread, 0),
+        has_own_memory=model.is_offloaded(options),
+    )

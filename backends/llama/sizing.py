@@ -19,17 +19,18 @@ _CELLS_EACH = 128
 class Room:
     """What there is: the window a model was trained on, bytes a KV cell takes, and free bytes.
 
-    `free_bytes` None: nobody can tell, as on a GPU; then memory limits nothing.
+    `has_own_memory`: the cells lie on a GPU, of whose memory nothing is known here.
     """
 
     trained_window: int
     cell_bytes: int
-    free_bytes: int | None
+    free_bytes: int
+    has_own_memory: bool = False
 
     @property
     def num_affordable(self) -> int | None:
-        """Cells that fit the share of free memory."""
-        if self.free_bytes is None:
+        """Cells that fit the share of free memory; None where nobody can tell."""
+        if self.has_own_memory:
             return None
         return int(self.free_bytes * _SHARE) // max(self.cell_bytes, 1)
 
@@ -38,7 +39,7 @@ class Room:
         if mebibytes is not None:
             num_bytes = mebibytes * 2**20
         else:
-            num_bytes = int((self.free_bytes or 0) * _PARKED_SHARE)
+            num_bytes = int(self.free_bytes * _PARKED_SHARE)
         return num_bytes // max(self.cell_bytes, 1)
 
 

@@ -11,7 +11,7 @@ def test_with_ample_memory_there_are_four_windows_of_the_default() -> None:
 
 
 def test_a_model_trained_on_less_has_less() -> None:
-    assert choose(OPEN, Room(1000, 1000, None)) == Sizes(1000, 4096, 32)
+    assert choose(OPEN, Room(1000, 1000, 10**9)) == Sizes(1000, 4096, 32)
 
 
 def test_little_memory_makes_fewer_cells_then_a_smaller_window() -> None:
@@ -30,5 +30,11 @@ def test_a_cache_holds_one_window_at_least() -> None:
 
 
 def test_where_nobody_can_tell_memory_limits_nothing() -> None:
-    room = Room(trained_window=4096, cell_bytes=10**9, free_bytes=None)
+    room = Room(trained_window=4096, cell_bytes=10**9, free_bytes=1, has_own_memory=True)
     assert choose(OPEN, room) == Sizes(4096, 16384, 32)
+
+
+def test_an_eighth_of_the_free_memory_keeps_idle_prefixes_unless_told() -> None:
+    assert AMPLE.parkable(None) == 125_000
+    assert AMPLE.parkable(10) == 10 * 2**20 // 1000
+    assert AMPLE.parkable(0) == 0
