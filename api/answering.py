@@ -6,9 +6,7 @@ that fails before is told by status; a failure after it is an `error` event, the
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,16 +14,15 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.bodies import Answer, AnswerShape
 from api.disconnect import ClientGone, while_connected
-from api.errors import body_of
+from api.frames import Frames
 from api.json_response import JsonResponse
-from api.pump import ChoiceEvent, EventPump
+from api.pump import Arrived, EventPump
 from api.request_log import RequestLog
 from core.errors import JarvisError
 from serving.service import Generation
 
 PING_INTERVAL_S = 15
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-_DONE = b"data: [DONE]\n\n"
 _CLIENT_CLOSED_REQUEST = 499
 
 
@@ -43,7 +40,9 @@ async def answer(
     request: Request, generations: Sequence[Generation], style: AnswerStyle
 ) -> Response:
     """Raises EngineUnavailable or EngineFailed where nothing was sent yet."""
-    reply = _Reply(Answer(style.shape, style.model_id, len(generations)), EventPump(generations))
+    content = Answer(style.shape, style.model_id, generations)
+    pump = EventPump(generations, request.app.state.running)
+    reply = _Reply(content, pump, RequestLog(content.id, generations))
     try:
         if style.is_stream:
             return await reply.streamed(request, style)
@@ -59,10 +58,10 @@ async def answer(
 class _Reply:
     """One answer under way, with the pump that feeds it."""
 
-    def __init__(self, answer: Answer, pump: EventPump) -> None:
+    def __init__(self, answer: Answer, pump: EventPump, log: RequestLog) -> None:
         self._answer = answer
         self._pump = pump
-        self._log = RequestLog(answer.id)
+        self._log = log
         self._is_over = False
 
     def end(self, outcome: str) -> None:
@@ -80,37 +79,31 @@ class _Reply:
 
     async def streamed(self, request: Request, style: AnswerStyle) -> Response:
         first = await while_connected(request, self._take())
-        return _Stream(self._frames(first, style.includes_usage), self.end)
+        frames = Frames(self._answer, includes_usage=style.includes_usage)
+        return _Stream(self._body(frames, first), self.end)
 
-    async def _take(self) -> list[ChoiceEvent]:
-        events = await self._pump.take()
-        self._log.see(events)
-        self._answer.add(events)
-        return events
+    async def _take(self) -> Arrived:
+        arrived = await self._pump.take()
+        self._log.see(arrived)
+        self._answer.add(arrived)
+        return arrived
 
     async def _collect(self) -> None:
         while await self._take():
             pass
 
-    async def _frames(self, first: list[ChoiceEvent], includes_usage: bool) -> AsyncIterator[bytes]:
-        """Server-sent events as bytes, which sse-starlette passes on as they are."""
+    async def _body(self, frames: Frames, first: Arrived) -> AsyncIterator[bytes]:
+        """What came at once goes out at once: sse-starlette passes bytes on as they are."""
         outcome = "gone"
-        extra: dict[str, Any] = {"usage": None} if includes_usage else {}
         try:
-            for chunk in self._answer.opening_chunks():
-                yield _frame(chunk | extra)
-            events = first
-            while events:
-                for each in events:
-                    yield _frame(self._answer.chunk(each) | extra)
-                events = await self._take()
-            if includes_usage:
-                yield _frame(self._answer.usage_chunk())
+            yield frames.opening() + frames.of(first)
+            while arrived := await self._take():
+                yield frames.of(arrived)
             outcome = "done"
-            yield _DONE
+            yield frames.closing()
         except JarvisError as error:
             outcome = "failed"
-            yield b"event: error\n" + _frame(body_of(error))
+            yield frames.error(error)
         finally:
             self.end(outcome)
 
@@ -138,9 +131,9 @@ class _Stream(EventSourceResponse):
         finally:
             self._end("gone")
 
+    async def _send_with_timeout(self, send: Send, message: Message) -> None:
+        """There is no time limit here, and the scope for one costs a fifth of a token's work."""
+        await send(message)
+
     async def _on_gone(self, _: Message) -> None:
         self._end("gone")
-
-
-def _frame(payload: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(payload) + b"\n\n"

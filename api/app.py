@@ -34,6 +34,8 @@ def create_app(settings: Settings, service: GenerationService, lifespan: Lifespa
     )
     app.state.service = service
     app.state.names = ServedNames(settings.served_model_id, settings.model_aliases)
+    # What reads from the engine, for as long as it does: see `api/pump.py`.
+    app.state.running = set()
     app.state.created = int(time.time())
     app.include_router(generate.router)
     app.include_router(information.router)

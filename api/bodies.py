@@ -2,11 +2,17 @@
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from api.pump import ChoiceEvent
+import msgspec
+
+from api.pump import Arrived
 from core.events import GenerationEnd, TextDelta
+from serving.service import Generation
+
+# Text, or JSON that stands for it.
+Text = str | msgspec.Raw
 
 
 class AnswerShape(Protocol):
@@ -20,7 +26,7 @@ class AnswerShape(Protocol):
 
     def first_choice(self, index: int) -> dict[str, Any] | None: ...
 
-    def text_choice(self, index: int, text: str) -> dict[str, Any]: ...
+    def text_choice(self, index: int, text: Text) -> dict[str, Any]: ...
 
     def end_choice(self, index: int, finish_reason: str) -> dict[str, Any]: ...
 
@@ -44,7 +50,7 @@ class ChatShape:
     def first_choice(self, index: int) -> dict[str, Any] | None:
         return _delta(index, {"role": "assistant", "content": ""}, None)
 
-    def text_choice(self, index: int, text: str) -> dict[str, Any]:
+    def text_choice(self, index: int, text: Text) -> dict[str, Any]:
         return _delta(index, {"content": text}, None)
 
     def end_choice(self, index: int, finish_reason: str) -> dict[str, Any]:
@@ -64,7 +70,7 @@ class CompletionShape:
     def first_choice(self, index: int) -> dict[str, Any] | None:
         return None
 
-    def text_choice(self, index: int, text: str) -> dict[str, Any]:
+    def text_choice(self, index: int, text: Text) -> dict[str, Any]:
         return _text(index, text, None)
 
     def end_choice(self, index: int, finish_reason: str) -> dict[str, Any]:
@@ -74,20 +80,24 @@ class CompletionShape:
 class Answer:
     """The answer to one request, growing as events come. One id and time for all its chunks."""
 
-    def __init__(self, shape: AnswerShape, model_id: str, num_choices: int) -> None:
+    def __init__(
+        self, shape: AnswerShape, model_id: str, generations: Sequence[Generation]
+    ) -> None:
         self.id = shape.id_prefix + uuid.uuid4().hex
         self._shape = shape
         self._model_id = model_id
         self._created = int(time.time())
-        self._texts: list[list[str]] = [[] for _ in range(num_choices)]
+        self._generations = generations
+        self._texts: list[list[str]] = [[] for _ in generations]
         self._ends: dict[int, GenerationEnd] = {}
 
-    def add(self, events: Iterable[ChoiceEvent]) -> None:
-        for each in events:
-            if isinstance(each.event, TextDelta):
-                self._texts[each.index].append(each.event.text)
-            else:
-                self._ends[each.index] = each.event
+    def add(self, arrived: Arrived) -> None:
+        for index, events in arrived.items():
+            for event in events:
+                if isinstance(event, TextDelta):
+                    self._texts[index].append(event.text)
+                else:
+                    self._ends[index] = event
 
     def whole(self) -> dict[str, Any]:
         """The body of the plain answer, once all choices have ended."""
@@ -103,22 +113,30 @@ class Answer:
         firsts = (self._shape.first_choice(index) for index in range(len(self._texts)))
         return [self._chunk(first) for first in firsts if first is not None]
 
-    def chunk(self, each: ChoiceEvent) -> dict[str, Any]:
-        if isinstance(each.event, TextDelta):
-            return self._chunk(self._shape.text_choice(each.index, each.event.text))
-        return self._chunk(self._shape.end_choice(each.index, each.event.finish_reason))
+    def text_chunk(self, index: int, text: Text) -> dict[str, Any]:
+        return self._chunk(self._shape.text_choice(index, text))
+
+    def end_chunk(self, index: int, finish_reason: str) -> dict[str, Any]:
+        return self._chunk(self._shape.end_choice(index, finish_reason))
 
     def usage_chunk(self) -> dict[str, Any]:
         head = self._head(self._shape.chunk_object)
         return {**head, "choices": [], "usage": self.usage()}
 
-    def usage(self) -> dict[str, int]:
-        prompt = sum(end.num_prompt_tokens for end in self._ends.values())
+    def usage(self) -> dict[str, Any]:
+        """A prompt counts once, however many choices it has. Its cached tokens are those of its
+        first choice, so that they are never more than the prompt's.
+        """
+        firsts = [end for i, end in self._ends.items() if self._generations[i].choice == 0]
+        prompt = sum(end.num_prompt_tokens for end in firsts)
         completion = sum(end.num_completion_tokens for end in self._ends.values())
         return {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
+            "prompt_tokens_details": {
+                "cached_tokens": sum(end.num_cached_tokens for end in firsts)
+            },
         }
 
     def _head(self, kind: str) -> dict[str, Any]:
@@ -132,5 +150,5 @@ def _delta(index: int, delta: dict[str, Any], finish_reason: str | None) -> dict
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
 
 
-def _text(index: int, text: str, finish_reason: str | None) -> dict[str, Any]:
+def _text(index: int, text: Text, finish_reason: str | None) -> dict[str, Any]:
     return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}

@@ -1,6 +1,6 @@
 """Reads the events of one request's choices in tasks of their own and hands them on merged.
 
-A slow client costs one list of events, in which neighbouring text of a choice is joined; it stops
+A slow client costs a list of events a choice, in which neighbouring text is joined; it stops
 nobody. The tasks stand outside the response's cancel scope, so that an abort reaches the engine
 however the response ends. Knows no HTTP.
 """
@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from core.errors import EngineFailed, JarvisError
 from core.events import GenerationEvent, TextDelta
@@ -17,37 +16,42 @@ from serving.service import Generation
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class ChoiceEvent:
-    """An event of the choice with this index."""
-
-    index: int
-    event: GenerationEvent
+# Choice index → its events in order, for the choices of which something came.
+Arrived = dict[int, list[GenerationEvent]]
 
 
 class EventPump:
-    """Starts reading when made. `close` it in a finally, whatever happened."""
+    """Starts reading when made. `close` it in a finally, whatever happened.
 
-    def __init__(self, generations: Sequence[Generation]) -> None:
-        self._events: list[ChoiceEvent] = []
+    `running` holds the tasks until they are done, which is after `close`: the event loop itself
+    would let go of a task that waits.
+    """
+
+    def __init__(self, generations: Sequence[Generation], running: set[asyncio.Task[None]]) -> None:
+        self._arrived: Arrived = {}
         self._error: JarvisError | None = None
-        self._filled = asyncio.Event()
+        self._taker: asyncio.Future[None] | None = None
+        self._num_open = len(generations)
         self._tasks = [
             asyncio.create_task(self._read(index, generation))
             for index, generation in enumerate(generations)
         ]
-        self._num_open = len(self._tasks)
+        for task in self._tasks:
+            running.add(task)
+            task.add_done_callback(running.discard)
 
-    async def take(self) -> list[ChoiceEvent]:
-        """Waits for events; an empty list means that all choices have ended. Raises JarvisError."""
-        while not self._events and self._error is None and self._num_open:
-            self._filled.clear()
-            await self._filled.wait()
-        if not self._events and self._error is not None:
+    async def take(self) -> Arrived:
+        """Waits for events; none at all means that all choices have ended. Raises JarvisError.
+
+        One taker at a time.
+        """
+        while not self._arrived and self._error is None and self._num_open:
+            self._taker = asyncio.get_running_loop().create_future()
+            await self._taker
+        if not self._arrived and self._error is not None:
             raise self._error
-        events, self._events = self._events, []
-        return events
+        arrived, self._arrived = self._arrived, {}
+        return arrived
 
     def close(self) -> None:
         """Aborts what has not ended. Needs no await, so that it works while being cancelled."""
@@ -58,7 +62,7 @@ class EventPump:
         try:
             async with aclosing(generation.events()) as events:
                 async for event in events:
-                    self._add(ChoiceEvent(index, event))
+                    self._add(index, event)
         except JarvisError as error:
             self._error = self._error or error
         except Exception:
@@ -66,20 +70,20 @@ class EventPump:
             self._error = self._error or EngineFailed("the server met an internal error")
         finally:
             self._num_open -= 1
-            self._filled.set()
+            self._wake_taker()
 
-    def _add(self, new: ChoiceEvent) -> None:
-        last = self._events[-1] if self._events else None
-        if (
-            last is not None
-            and last.index == new.index
-            and isinstance(last.event, TextDelta)
-            and isinstance(new.event, TextDelta)
-        ):
-            merged = TextDelta(
-                last.event.text + new.event.text, last.event.num_tokens + new.event.num_tokens
-            )
-            self._events[-1] = ChoiceEvent(new.index, merged)
+    def _add(self, index: int, event: GenerationEvent) -> None:
+        events = self._arrived.get(index)
+        if events is None:
+            self._arrived[index] = [event]
+            self._wake_taker()
+            return
+        last = events[-1]
+        if isinstance(last, TextDelta) and isinstance(event, TextDelta):
+            events[-1] = TextDelta(last.text + event.text)
         else:
-            self._events.append(new)
-        self._filled.set()
+            events.append(event)
+
+    def _wake_taker(self) -> None:
+        if self._taker is not None and not self._taker.done():
+            self._taker.set_result(None)

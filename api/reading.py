@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from api.schemas.validation import shown
 from core.errors import InvalidValue, RequestTooLarge, UnsupportedMediaType
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -28,7 +29,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         reason = "it nests too deep" if isinstance(error, RecursionError) else str(error)
         raise InvalidValue(f"the body is not valid JSON: {reason[:200]}") from error
     if not isinstance(parsed, dict):
-        raise InvalidValue(f"the body is a JSON {type(parsed).__name__}; it must be an object")
+        raise InvalidValue(f"the body must be a JSON object; it is {shown(parsed)}")
     return parsed
 
 

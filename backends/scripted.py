@@ -46,7 +46,9 @@ class ByteTokenizer:
 class ScriptedBackend:
     """Emits the ids that `script` gives for a request, one a step, as any engine would.
 
-    `gate`, where given, is awaited before each step. `live` counts sequences under way.
+    `gate`, where given, is awaited before each step. `count_cached` tells how many ids of a
+    request's prompt count as reused. `requests` are those that were taken, `num_live` counts
+    sequences under way.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class ScriptedBackend:
         *,
         context_window: int = 4096,
         gate: Callable[[], asyncio.Future[None]] | None = None,
+        count_cached: Callable[[TokenRequest], int] = lambda _: 0,
     ) -> None:
         self._script = script
         self._gate = gate
+        self._count_cached = count_cached
         self._card = ModelCard(
             name="scripted",
             vocabulary=byte_vocabulary(),
@@ -68,7 +72,7 @@ class ScriptedBackend:
         self._is_started = False
         self._failure: asyncio.Future[str] | None = None
         self.num_live = 0
-        self.num_started = 0
+        self.requests: list[TokenRequest] = []
 
     async def start(self, report: Callable[[LoadProgress], None]) -> None:
         report(LoadProgress("reading the script", 0.0))
@@ -91,12 +95,13 @@ class ScriptedBackend:
         self._refuse_unless_started()
         refuse_too_long(request, self._card)
         self.num_live += 1
-        self.num_started += 1
+        self.requests.append(request)
+        num_cached = self._count_cached(request)
         try:
             for position, token_id in enumerate(self._script(request), start=1):
                 await self._before_step()
                 finish = _finish(request, token_id, position)
-                yield TokenStep((token_id,), finish)
+                yield TokenStep((token_id,), finish, num_cached)
                 if finish is not None:
                     return
         finally:

@@ -3,6 +3,9 @@
 Knows no engine. The same ids give the same events however they are cut into steps.
 """
 
+from collections.abc import Iterator
+
+from backends.base import TokenStep
 from core.events import FinishReason, GenerationEnd, GenerationEvent, TextDelta
 from core.vocabulary import Vocabulary
 from serving.stops import StopScanner
@@ -17,48 +20,56 @@ class AnswerDecoder:
     ) -> None:
         self._vocabulary = vocabulary
         self._utf8 = Utf8Stream()
-        self._stops = StopScanner(stop_strings)
+        self._stops = StopScanner(stop_strings) if stop_strings else None
         self._num_prompt_tokens = num_prompt_tokens
-        self._num_tokens = 0
+        self._num_cached = 0
+        self.num_tokens = 0
         self.is_done = False
 
-    def feed(
-        self, token_ids: tuple[int, ...], finish: FinishReason | None
-    ) -> list[GenerationEvent]:
-        """The events of one step, GenerationEnd last where the answer is over.
+    def feed(self, step: TokenStep) -> list[GenerationEvent]:
+        """The events of one step, GenerationEnd last where the answer is over."""
+        self._num_cached = step.num_cached
+        pieces = [self._bytes_of(token_id) for token_id in step.token_ids]
+        if step.finish is FinishReason.STOP:
+            pieces[-1] = b""
+        if self._stops is None:
+            self.num_tokens += len(pieces)
+            text = self._utf8.feed(b"".join(pieces))
+            return self._events(
+                text if step.finish is None else text + self._utf8.flush(), step.finish
+            )
+        return self._scanned(self._stops, pieces, step.finish)
 
-        Id by id, so that a stop string ends the answer at the same token wherever steps are cut.
+    def _scanned(
+        self, stops: StopScanner, pieces: list[bytes], finish: FinishReason | None
+    ) -> list[GenerationEvent]:
+        """Piece by piece, so that a stop string ends the answer at the same token wherever steps
+        are cut. What was held back until the end may complete one too.
         """
         ready: list[str] = []
-        for index, token_id in enumerate(token_ids, start=1):
-            self._num_tokens += 1
-            is_end = finish is FinishReason.STOP and index == len(token_ids)
-            data = b"" if is_end else self._bytes_of(token_id)
-            scanned = self._stops.feed(self._utf8.feed(data))
+        for text in self._texts(pieces, finish):
+            scanned = stops.feed(text)
             ready.append(scanned.text)
             if scanned.is_stopped:
-                return self._events(ready, index, FinishReason.STOP)
-        if finish is None:
-            return self._events(ready, len(token_ids), None)
-        return self._end(ready, len(token_ids), finish)
+                return self._events("".join(ready), FinishReason.STOP)
+        if finish is not None:
+            ready.append(stops.flush())
+        return self._events("".join(ready), finish)
 
-    def _end(
-        self, ready: list[str], num_tokens: int, finish: FinishReason
-    ) -> list[GenerationEvent]:
-        """Lets out what was held back; even that may complete a stop string."""
-        scanned = self._stops.feed(self._utf8.flush())
-        if scanned.is_stopped:
-            return self._events([*ready, scanned.text], num_tokens, FinishReason.STOP)
-        return self._events([*ready, scanned.text, self._stops.flush()], num_tokens, finish)
+    def _texts(self, pieces: list[bytes], finish: FinishReason | None) -> Iterator[str]:
+        for piece in pieces:
+            self.num_tokens += 1
+            yield self._utf8.feed(piece)
+        if finish is not None:
+            yield self._utf8.flush()
 
-    def _events(
-        self, ready: list[str], num_tokens: int, finish: FinishReason | None
-    ) -> list[GenerationEvent]:
-        text = "".join(ready)
-        events: list[GenerationEvent] = [TextDelta(text, num_tokens)] if text else []
+    def _events(self, text: str, finish: FinishReason | None) -> list[GenerationEvent]:
+        events: list[GenerationEvent] = [TextDelta(text)] if text else []
         if finish is not None:
             self.is_done = True
-            events.append(GenerationEnd(finish, self._num_prompt_tokens, self._num_tokens))
+            events.append(
+                GenerationEnd(finish, self._num_prompt_tokens, self.num_tokens, self._num_cached)
+            )
         return events
 
     def _bytes_of(self, token_id: int) -> bytes:

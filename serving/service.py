@@ -26,38 +26,48 @@ _INLINE_CHARACTERS = 4096
 
 
 class Generation:
-    """One accepted request. Nothing runs before `events` is iterated; closing that aborts it."""
+    """One choice of an accepted request. Nothing runs before `events` is iterated; closing that
+    aborts it. `choice` counts from 0 among those of the same prompt.
+    """
 
     def __init__(
-        self, host: EngineHost, card: ModelCard, request: GenerationRequest, prompt: EncodedPrompt
+        self, host: EngineHost, request: GenerationRequest, prompt: EncodedPrompt, choice: int
     ) -> None:
         self.prompt = prompt
-        self.max_tokens = _max_tokens(card, request, len(prompt.token_ids))
+        self.choice = choice
+        self.max_tokens = _max_tokens(host.card, request, len(prompt.token_ids))
         self._host = host
-        self._card = card
         self._request = request
+        stops = (*request.stop, *prompt.stop_strings)
+        self._decoder = AnswerDecoder(host.card.vocabulary, stops, len(prompt.token_ids))
+
+    @property
+    def num_completion_tokens(self) -> int:
+        """Those that came until now, also of an answer that was cut short."""
+        return self._decoder.num_tokens
 
     async def events(self) -> AsyncGenerator[GenerationEvent, None]:
-        """TextDelta as text comes, then exactly one GenerationEnd.
+        """TextDelta as text comes, then exactly one GenerationEnd. To be called once.
 
         Raises EngineUnavailable before the first event, EngineFailed at any time.
         """
-        stops = (*self._request.stop, *self.prompt.stop_strings)
-        decoder = AnswerDecoder(self._card.vocabulary, stops, len(self.prompt.token_ids))
+        decoder = self._decoder
         async with aclosing(self._host.generate(self._token_request())) as steps:
             async for step in steps:
-                for event in decoder.feed(step.token_ids, step.finish):
+                for event in decoder.feed(step):
                     yield event
                 if decoder.is_done:
                     return
 
     def _token_request(self) -> TokenRequest:
         return TokenRequest(
-            id=self._request.id,
+            id=f"{self._request.id}-{self.choice}",
             prompt_ids=self.prompt.token_ids,
             max_tokens=self.max_tokens,
             end_ids=frozenset(self.prompt.stop_ids),
             sampling=self._request.sampling,
+            priority=self._request.priority,
+            cache_salt=self._request.cache_salt,
         )
 
 
@@ -93,10 +103,14 @@ class GenerationService:
         """The prompt of a conversation. Raises InvalidConversation or EngineUnavailable."""
         return await self._make_prompt(conversation)
 
-    async def prepare(self, request: GenerationRequest) -> Generation:
-        """Refuses or accepts; no engine works yet. Raises RequestError or EngineUnavailable."""
+    async def prepare(self, request: GenerationRequest) -> list[Generation]:
+        """Refuses, or accepts and gives the choices; no engine works yet.
+
+        The prompt is made once for all of them. Raises RequestError or EngineUnavailable.
+        """
         prompt = await self._make_prompt(request.prompt)
-        return Generation(self._host, self._host.card, request, prompt)
+        choices = range(request.num_choices)
+        return [Generation(self._host, request, prompt, choice) for choice in choices]
 
     async def _make_prompt(self, prompt: Conversation | str | tuple[int, ...]) -> EncodedPrompt:
         prompter = self._ready_prompter()

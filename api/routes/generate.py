@@ -13,7 +13,9 @@ from api.openapi import body_schema
 from api.reading import read_object
 from api.schemas.chat import ChatRequest, read_chat
 from api.schemas.completions import CompletionRequest, read_completion
+from api.schemas.fields import SharedFields
 from api.served_names import ServedNames
+from core.messages import Conversation
 from core.requests import GenerationRequest
 from serving.service import GenerationService
 
@@ -26,35 +28,21 @@ async def create_chat_completion(request: Request) -> Response:
     chat = read_chat(await read_object(request))
     names, service = _names(request), _service(request)
     names.check(chat.model)
-    wanted = GenerationRequest(
-        id=uuid.uuid4().hex,
-        prompt=chat.conversation,
-        sampling=chat.sampling,
-        max_tokens=chat.token_limit,
-        stop=chat.stop,
-    )
-    generation = await service.prepare(wanted)
+    generations = await service.prepare(_wanted(chat, chat.conversation))
     style = AnswerStyle(ChatShape(), names.model_id, bool(chat.stream), chat.includes_usage)
-    return await answer(request, (generation,), style)
+    return await answer(request, generations, style)
 
 
 @router.post("/v1/completions", openapi_extra=body_schema(CompletionRequest))
 async def create_completion(request: Request) -> Response:
-    """Continues one prompt or several; a list gives one choice a prompt, in its order."""
+    """Continues one prompt or several: all choices of the first one, then those of the next."""
     body = read_completion(await read_object(request))
     names, service = _names(request), _service(request)
     names.check(body.model)
     generations = [
-        await service.prepare(
-            GenerationRequest(
-                id=uuid.uuid4().hex,
-                prompt=prompt,
-                sampling=body.sampling,
-                max_tokens=body.token_limit,
-                stop=body.stop,
-            )
-        )
+        generation
         for prompt in body.prompt
+        for generation in await service.prepare(_wanted(body, prompt))
     ]
     style = AnswerStyle(CompletionShape(), names.model_id, bool(body.stream), body.includes_usage)
     return await answer(request, generations, style)
@@ -79,6 +67,19 @@ async def render_chat(request: Request) -> Response:
             "prompt_sha256": hashlib.sha256(prompt.text.encode("utf-8", "replace")).hexdigest(),
             "ids_sha256": hashlib.sha256(msgspec.json.encode(ids)).hexdigest(),
         }
+    )
+
+
+def _wanted(body: SharedFields, prompt: Conversation | str | tuple[int, ...]) -> GenerationRequest:
+    return GenerationRequest(
+        id=uuid.uuid4().hex,
+        prompt=prompt,
+        sampling=body.sampling,
+        max_tokens=body.token_limit,
+        stop=body.stop,
+        priority=body.priority or 0,
+        cache_salt=body.cache_salt,
+        num_choices=body.num_choices,
     )
 
 

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from api.schemas.fields import IDLE_FIELDS, SharedFields, without_idle_fields
+from api.schemas.fields import IDLE_FIELDS, MAX_CHOICES, SharedFields, without_idle_fields
 from api.schemas.validation import validate
+from core.errors import InvalidValue
 
-MAX_PROMPTS = 128
+MAX_PROMPTS = MAX_CHOICES
 DEFAULT_MAX_TOKENS = 16
 
 IDLE_COMPLETION_FIELDS: Mapping[str, tuple[Any, ...]] = {
@@ -59,7 +60,7 @@ Prompts = Annotated[
 
 
 class CompletionRequest(SharedFields):
-    """The body of POST /v1/completions. A list of prompts gives one choice a prompt, in order."""
+    """The body of POST /v1/completions. Choices stand in the order of their prompts."""
 
     prompt: Prompts = Field()
 
@@ -68,9 +69,26 @@ class CompletionRequest(SharedFields):
         """OpenAI's default for this endpoint is 16."""
         return DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
+    def check_together(self) -> None:
+        super().check_together()
+        count = len(self.prompt) * self.num_choices
+        if count > MAX_CHOICES:
+            raise InvalidValue(
+                f"n is {self.num_choices} for {len(self.prompt)} prompts, {count} choices in all; "
+                f"allowed are at most {MAX_CHOICES}",
+                param="n",
+            )
+
 
 def read_completion(body: Mapping[str, Any]) -> CompletionRequest:
     """Raises InvalidValue or UnsupportedField."""
-    request = validate(CompletionRequest, without_idle_fields(body, IDLE_COMPLETION_FIELDS))
+    request = validate(CompletionRequest, without_idle_fields(body, _idle_fields(body.get("n"))))
     request.check_together()
     return request
+
+
+def _idle_fields(num_choices: object) -> Mapping[str, tuple[Any, ...]]:
+    """The best of as many as are wanted are all of them."""
+    if type(num_choices) is not int or not 1 < num_choices <= MAX_CHOICES:
+        return IDLE_COMPLETION_FIELDS
+    return {**IDLE_COMPLETION_FIELDS, "best_of": (1, num_choices)}

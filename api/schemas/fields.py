@@ -6,9 +6,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from api.schemas.validation import shown
 from core.errors import InvalidValue, UnsupportedField
 from core.sampling import SamplingPlan
 
+MAX_CHOICES = 128
+MAX_CACHE_SALT_CHARACTERS = 256
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARACTERS = 1024
 MAX_METADATA = 16
@@ -85,18 +88,36 @@ class SharedFields(BaseModel):
     )
 
     model: str | None = Field(None, max_length=1000)
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES, description="Choices a prompt.")
     max_tokens: int | None = Field(None, ge=1, le=2**31 - 1)
     temperature: float | None = Field(None, ge=0.0, le=2.0)
     top_p: float | None = Field(None, gt=0.0, le=1.0)
     top_k: int | None = Field(None, ge=-1, le=2**31 - 1, description="-1 and 0 keep all ids.")
     min_p: float | None = Field(None, ge=0.0, le=1.0)
     stop: StopStrings = ()
+    priority: int | None = Field(
+        None, ge=-(2**31), le=2**31 - 1, description="Of two that wait, the lower goes first."
+    )
+    cache_salt: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_CACHE_SALT_CHARACTERS,
+        description="Computed prompts are reused only between requests with the same salt.",
+    )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, description="Accepted and not used.")
     metadata: Annotated[dict[str, str] | None, BeforeValidator(_few_metadata)] = Field(
         None, description="Accepted and not used."
     )
+
+    @property
+    def num_choices(self) -> int:
+        return 1 if self.n is None else self.n
+
+    @property
+    def token_limit(self) -> int | None:
+        return self.max_tokens
 
     @property
     def sampling(self) -> SamplingPlan:
@@ -131,7 +152,7 @@ def without_idle_fields(
     for name, values in idle.items():
         value = body.get(name)
         if value is not None and not any(_is_same(value, each) for each in values):
-            allowed = " or ".join(_shown(each) for each in (*values, None))
+            allowed = " or ".join(shown(each) for each in (*values, None))
             raise UnsupportedField(
                 f"{name} is not honoured yet: leave it out (allowed: {allowed})", param=name
             )
@@ -143,14 +164,7 @@ def _is_same(value: object, other: object) -> bool:
     return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
-
-
 IDLE_FIELDS: Mapping[str, tuple[Any, ...]] = {
-    "n": (1,),
     "seed": (),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
@@ -166,7 +180,5 @@ IDLE_FIELDS: Mapping[str, tuple[Any, ...]] = {
     "prompt_logprobs": (),
     "structured_outputs": (),
     "response_format": ({"type": "text"},),
-    "priority": (0,),
-    "cache_salt": (),
     "service_tier": ("auto", "default"),
 }

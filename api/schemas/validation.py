@@ -3,6 +3,7 @@
 By a table of error types: pydantic's own words stay inside.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -69,11 +70,11 @@ def path_of(location: tuple[int | str, ...]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as JSON would write it, shortened."""
-    names = {True: "true", False: "false"}
-    if value is None:
-        return "null"
-    text = names[value] if isinstance(value, bool) else repr(value)
+    """A value as JSON writes it, shortened."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "nested too deep"
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 
 
@@ -83,7 +84,15 @@ def _named(found: ErrorDetails) -> InvalidValue:
         return InvalidValue(f"{path} is missing: it is required", param=path)
     if kind == "extra_forbidden":
         return InvalidValue(f"{path} is no field of this request", param=path)
-    context = found.get("ctx", {})
-    custom = found["msg"].removeprefix("allowed is ")
-    allowed = _ALLOWED[kind].format(**context) if kind in _ALLOWED else custom
-    return InvalidValue(f"{path} is {shown(found['input'])}; allowed is {allowed}", param=path)
+    value = shown(found["input"])
+    return InvalidValue(f"{path} is {value}; allowed is {_allowed(found)}", param=path)
+
+
+def _allowed(found: ErrorDetails) -> str:
+    """Other kinds than those of the table are our own."""
+    if found["type"] not in _ALLOWED:
+        return found["msg"].removeprefix("allowed is ")
+    context = dict(found.get("ctx", {}))
+    if "expected" in context:  # as Python writes it
+        context["expected"] = context["expected"].replace("'", '"')
+    return _ALLOWED[found["type"]].format(**context)

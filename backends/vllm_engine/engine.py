@@ -109,8 +109,10 @@ class VllmEngine:
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         """Raises EngineFailed. Closing the generator waits until the abort is on its way."""
-        prompt = tokens_input(list(request.prompt_ids))
-        outputs = self._llm.generate(prompt, sampling_params(request), request.id)
+        prompt = tokens_input(list(request.prompt_ids), cache_salt=request.cache_salt)
+        outputs = self._llm.generate(
+            prompt, sampling_params(request), request.id, priority=request.priority
+        )
         async with aclosing(outputs):
             while True:
                 step = _step(await self._next_output(outputs))
@@ -120,7 +122,7 @@ class VllmEngine:
 
     async def _next_output(self, outputs: AsyncGenerator[Any, None]) -> Any:
         try:
-            return (await anext(outputs)).outputs[0]
+            return await anext(outputs)
         except EngineDeadError as error:
             # Also where the process lives on, but vLLM no longer listens to it.
             self._on_death()
@@ -179,10 +181,12 @@ def kill_starting_engine(others: frozenset[int]) -> None:
 
 
 def _step(output: Any) -> TokenStep:
-    reason = output.finish_reason
+    """Reused are whole blocks, as vLLM tells with the first ids and keeps telling after that."""
+    (choice,) = output.outputs
+    reason = choice.finish_reason
     if reason is not None and reason not in _FINISHES:
         raise EngineFailed(f"vLLM ended the sequence: {reason}")
-    return TokenStep(tuple(output.token_ids), _FINISHES.get(reason))
+    return TokenStep(tuple(choice.token_ids), _FINISHES.get(reason), output.num_cached_tokens or 0)
 
 
 def _descendants_of_engine(others: frozenset[int]) -> list[psutil.Process]:

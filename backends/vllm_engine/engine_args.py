@@ -35,6 +35,7 @@ _OWNERS: Mapping[str, str | None] = {
     "override_generation_config": None,
     "skip_tokenizer_init": None,
     "logits_processors": None,
+    "scheduling_policy": None,
     "runner": None,
     "tokenizer_mode": None,
 }
@@ -64,6 +65,7 @@ def engine_args(
         "skip_tokenizer_init": True,
         "generation_config": "vllm",
         "runner": "generate",
+        "scheduling_policy": "priority",
         "disable_log_stats": True,
         "tensor_parallel_size": settings.vllm_tensor_parallel_size,
         "pipeline_parallel_size": settings.vllm_pipeline_parallel_size,

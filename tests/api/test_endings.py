@@ -1,7 +1,6 @@
 """Every accepted request ends exactly once: done, failed, or gone; streamed or not."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,31 +18,10 @@ from backends.scripted import END_ID, ScriptedBackend
 from core.lifecycle import LoadProgress
 from serving.service import GenerationService
 from tests.api.served import HELLO, Served, error_of, served
+from tests.api.streams import Gate, frames, payloads
 from tests.engines import listening, settings_for
 
 TEXT = "Grüße 👩‍🚀 ok"
-
-
-class Gate:
-    """Lets a number of steps pass; tells when one is waited for, and when all have gone."""
-
-    def __init__(self, num_open: int = 0) -> None:
-        self._passes = asyncio.Semaphore(num_open)
-        self.is_waited_for = asyncio.Event()
-        self.is_left = asyncio.Event()
-
-    async def __call__(self) -> None:
-        if self._passes.locked():
-            self.is_waited_for.set()
-        try:
-            await self._passes.acquire()
-        except asyncio.CancelledError:
-            self.is_left.set()
-            raise
-
-    def open(self, count: int = 1000) -> None:
-        for _ in range(count):
-            self._passes.release()
 
 
 def words(_: TokenRequest) -> Iterator[int]:
@@ -57,20 +35,7 @@ def endless(_: TokenRequest) -> Iterator[int]:
 
 
 def gated(script: Callable[[TokenRequest], Iterator[int]], gate: Gate) -> ScriptedBackend:
-    def wait() -> Any:
-        return gate()
-
-    return ScriptedBackend(script, gate=wait)
-
-
-async def frames(response: httpx.Response) -> list[str]:
-    text = "".join([part async for part in response.aiter_text()])
-    return [frame for frame in text.split("\n\n") if frame]
-
-
-def payloads(received: list[str]) -> list[dict[str, Any]]:
-    lines = [frame.split("data: ", 1)[1] for frame in received if "data: " in frame]
-    return [json.loads(line) for line in lines if line != "[DONE]"]
+    return ScriptedBackend(script, gate=gate.passed)
 
 
 async def stream(app: Served, **fields: Any) -> list[str]:

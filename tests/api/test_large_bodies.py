@@ -62,9 +62,17 @@ def test_limits_are_told_in_full_and_in_our_words() -> None:
     with pytest.raises(InvalidValue, match="at most 2147483647"):
         read_chat({"messages": [HI], "max_tokens": 2**40})
     call = {"type": "x", "function": {"name": "f", "arguments": "{}"}}
-    with pytest.raises(InvalidValue, match="allowed is 'function'"):
+    with pytest.raises(InvalidValue, match='allowed is "function"'):
         read_chat({"messages": [{"role": "assistant", "tool_calls": [call]}]})
 
 
 def test_a_long_name_is_shortened() -> None:
     assert len(path_of(("k" * 100_000,))) < 200
+
+
+def test_a_value_that_nests_too_deep_to_be_written_is_refused_all_the_same() -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(InvalidValue, match="user is nested too deep; allowed is a string"):
+        read_chat({"messages": [HI], "user": nested})

@@ -61,7 +61,7 @@ async def test_fields_are_honoured(
         ({"temperature": 3}, "temperature", "at most 2"),
         ({"temperature": -0.1}, "temperature", "at least 0"),
         ({"temperature": True}, "temperature", "true; allowed is a number"),
-        ({"temperature": "1"}, "temperature", "'1'; allowed is a number"),
+        ({"temperature": "1"}, "temperature", '"1"; allowed is a number'),
         ({"top_p": 0}, "top_p", "above 0"),
         ({"top_k": 1.5}, "top_k", "allowed is an integer"),
         ({"top_k": -2}, "top_k", "at least -1"),
@@ -70,7 +70,18 @@ async def test_fields_are_honoured(
         ({"max_tokens": True}, "max_tokens", "an integer"),
         ({"max_tokens": 10**400}, "max_tokens", "allowed is"),
         ({"max_tokens": 1, "max_completion_tokens": 2}, "max_completion_tokens", "one of them"),
-        ({"stop": ""}, "stop", "at most 16"),
+        ({"n": 0}, "n", "0; allowed is a value of at least 1"),
+        ({"n": 129}, "n", "129; allowed is a value of at most 128"),
+        ({"n": True}, "n", "true; allowed is an integer"),
+        ({"priority": 2**31}, "priority", "2147483648; allowed is a value of at most 2147483647"),
+        ({"priority": -(2**31) - 1}, "priority", "allowed is a value of at least -2147483648"),
+        ({"priority": 1.0}, "priority", "1.0; allowed is an integer"),
+        ({"cache_salt": ""}, "cache_salt", "at least 1 character"),
+        ({"cache_salt": "s" * 257}, "cache_salt", "at most 256 characters"),
+        ({"cache_salt": 7}, "cache_salt", "7; allowed is a string"),
+        ({"stop": ""}, "stop", '"";'),
+        ({"stop": [None, True, "ü"]}, "stop", '[null, true, "ü"]; allowed is a string'),
+        ({"user": {"a": None}}, "user", '{"a": null}; allowed is a string'),
         ({"stop": ["a"] * 17}, "stop", "at most 16"),
         ({"stop": [1]}, "stop", "at most 16"),
         ({"stream": 1}, "stream", "true or false"),
@@ -101,7 +112,6 @@ async def test_a_wrong_field_is_named_with_what_is_allowed(
 @pytest.mark.parametrize(
     ("field", "value", "idle"),
     [
-        ("n", 2, 1),
         ("seed", 1, None),
         ("tools", [{"type": "function"}], []),
         ("logprobs", True, False),
@@ -109,7 +119,7 @@ async def test_a_wrong_field_is_named_with_what_is_allowed(
         ("logit_bias", {"1": 5}, {}),
         ("response_format", {"type": "json_object"}, {"type": "text"}),
         ("reasoning_effort", "low", None),
-        ("n", True, 1),
+        ("store", True, False),
     ],
 )
 async def test_a_field_that_is_not_honoured_is_refused_unless_it_asks_for_nothing(
@@ -178,6 +188,14 @@ async def test_what_is_not_strict_json_is_refused(app: Served, body: bytes) -> N
     response = await app.client.post("/v1/chat/completions", content=body, headers=headers)
     assert response.status_code == 400
     assert "JSON" in error_of(response)["message"]
+
+
+@pytest.mark.parametrize("body", ["null", "true", "[null, 1]", '"a"', "1.5"])
+async def test_a_body_that_is_no_object_is_shown_as_json(app: Served, body: str) -> None:
+    headers = {"content-type": "application/json"}
+    response = await app.client.post("/v1/completions", content=body, headers=headers)
+    assert response.status_code == 400
+    assert error_of(response)["message"] == f"the body must be a JSON object; it is {body}"
 
 
 async def test_only_json_is_read(app: Served) -> None:

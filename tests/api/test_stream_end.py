@@ -136,3 +136,19 @@ async def test_a_client_gone_midway_ends_an_engine_that_never_pauses() -> None:
         await client.call(app)
         assert sent < 40
         await turns_until_idle(backend)
+
+
+async def test_what_reads_is_held_until_it_has_ended() -> None:
+    backend = ScriptedBackend(counting, gate=held_after(1))
+    async with application(backend) as app:
+
+        async def send(_: Message) -> None:
+            raise OSError("the connection is lost")
+
+        with pytest.raises(OSError, match="lost"):
+            await Client(send).call(app)
+        assert [task.done() for task in app.state.running] == [False]
+        await asyncio.wait(app.state.running)
+        await asyncio.sleep(0)
+        assert app.state.running == set()
+        assert backend.num_live == 0

@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.engine]
 NUM_RENDERED = 510
 NUM_ANSWERED = 40
 AT_ONCE = 8
-VOLATILE = {"id", "created"}
+# Ids and times, and the one figure that tells engines apart: what they reused.
+VOLATILE = {"id", "created", "cached_tokens"}
 
 BAD_CHATS: tuple[Any, ...] = (
     {},
@@ -30,7 +31,9 @@ BAD_CHATS: tuple[Any, ...] = (
     {"messages": [{"role": "user", "content": "hi"}], "top_p": 0},
     {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 0},
     {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 100_000},
-    {"messages": [{"role": "user", "content": "hi"}], "n": 2},
+    {"messages": [{"role": "user", "content": "hi"}], "n": 0},
+    {"messages": [{"role": "user", "content": "hi"}], "priority": 2**31},
+    {"messages": [{"role": "user", "content": "hi"}], "cache_salt": ""},
     {"messages": [{"role": "user", "content": "hi"}], "no_such_field": 1},
     {"messages": [{"role": "user", "content": "hi"}], "model": "gpt-unknown"},
     {"messages": [{"role": "user", "content": "hi " * 5000}]},
@@ -44,11 +47,12 @@ BAD_COMPLETIONS: tuple[Any, ...] = (
     {"prompt": [10**9]},
     {"prompt": ["a"] * 1000},
     {"prompt": "a", "best_of": 5},
+    {"prompt": ["a", "b"], "n": 65},
 )
 
 
 def stable(body: Any) -> Any:
-    """A body without ids and times."""
+    """A body without what may differ."""
     if isinstance(body, dict):
         return {key: stable(value) for key, value in body.items() if key not in VOLATILE}
     return [stable(item) for item in body] if isinstance(body, list) else body
@@ -140,20 +144,71 @@ async def test_models_are_described_alike(pair: Pair) -> None:
 @pytest.mark.parametrize("engine", ["llama", "vllm"])
 async def test_the_joined_stream_is_the_plain_answer(pair: Pair, engine: str) -> None:
     client = pair.llama if engine == "llama" else pair.vllm
-    for messages in questions(8):
-        body = {"messages": messages, "temperature": 0, "max_tokens": 48}
+    for index, messages in enumerate(questions(8)):
+        body = {"messages": messages, "temperature": 0, "max_tokens": 48, "n": 1 + index % 3}
         _, plain = await post(client, "/v1/chat/completions", body)
         assert await joined(client, body) == {
-            "content": plain["choices"][0]["message"]["content"],
-            "finish_reason": plain["choices"][0]["finish_reason"],
+            "contents": {c["index"]: c["message"]["content"] for c in plain["choices"]},
+            "finish_reasons": {c["index"]: c["finish_reason"] for c in plain["choices"]},
             "usage": plain["usage"],
         }
+
+
+async def test_several_greedy_choices_are_identical(pair: Pair) -> None:
+    bodies = [
+        {"messages": messages, "temperature": 0, "max_tokens": 48, "n": 3}
+        for messages in questions(8)
+    ]
+    answers = await compare(pair, "/v1/chat/completions", bodies)
+    for _, answer in answers:
+        assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+        assert len({choice["message"]["content"] for choice in answer["choices"]}) == 1
+    streams = [await joined(client, bodies[0]) for client in (pair.llama, pair.vllm)]
+    assert streams[0] == streams[1]
+    assert len(streams[0]["contents"]) == 3
+
+
+async def test_choices_of_several_prompts_are_identical(pair: Pair) -> None:
+    body = {"prompt": ["Hello", "Once"], "n": 2, "temperature": 0, "max_tokens": 12}
+    ((_, two),) = await compare(pair, "/v1/completions", [body])
+    ((_, one),) = await compare(pair, "/v1/completions", [body | {"n": 1}])
+    texts = [choice["text"] for choice in one["choices"]]
+    assert [choice["text"] for choice in two["choices"]] == [t for t in texts for _ in range(2)]
+    assert two["usage"]["prompt_tokens"] == one["usage"]["prompt_tokens"]
+    assert two["usage"]["completion_tokens"] == 2 * one["usage"]["completion_tokens"]
+
+
+async def test_priority_and_salt_change_no_answer(pair: Pair) -> None:
+    plain = {"messages": questions(1)[0], "temperature": 0, "max_tokens": 24}
+    fields: tuple[dict[str, Any], ...] = (
+        {},
+        {"priority": -5},
+        {"cache_salt": "a"},
+        {"priority": 9, "cache_salt": "b"},
+    )
+    answers = await compare(pair, "/v1/chat/completions", [plain | each for each in fields])
+    assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize("engine", ["llama", "vllm"])
+async def test_reused_tokens_are_told_and_fewer_than_the_prompts(pair: Pair, engine: str) -> None:
+    client = pair.llama if engine == "llama" else pair.vllm
+    body = {"messages": [{"role": "user", "content": "hi " * 200}], "max_tokens": 2, "n": 2}
+    for salt in ("one", "two"):
+        for _ in range(2):
+            salted = body | {"cache_salt": salt + pair.chat_format}
+            response = await client.post("/v1/chat/completions", json=salted)
+            usage = response.json()["usage"]
+            num_cached = usage["prompt_tokens_details"]["cached_tokens"]
+            assert 0 <= num_cached < usage["prompt_tokens"]
 
 
 async def joined(client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
     """A stream folded by hand, with the checks that hold for each of its chunks."""
     streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
-    content, finish, usage = "", None, None
+    contents: dict[int, str] = {}
+    finishes: dict[int, str] = {}
+    usage: dict[str, Any] | None = None
     async with client.stream("POST", "/v1/chat/completions", json=streamed) as response:
         assert response.status_code == 200
         lines = [line async for line in response.aiter_lines() if line.startswith("data: ")]
@@ -162,7 +217,9 @@ async def joined(client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, A
         assert chunk["object"] == "chat.completion.chunk"
         usage = chunk["usage"] or usage
         for choice in chunk["choices"]:
-            content += choice["delta"].get("content") or ""
-            assert finish is None or choice["finish_reason"] is None
-            finish = choice["finish_reason"] or finish
-    return {"content": content, "finish_reason": finish, "usage": usage}
+            index = choice["index"]
+            assert index not in finishes, "nothing follows a choice's end"
+            contents[index] = contents.get(index, "") + (choice["delta"].get("content") or "")
+            if choice["finish_reason"] is not None:
+                finishes[index] = choice["finish_reason"]
+    return {"contents": contents, "finish_reasons": finishes, "usage": stable(usage)}

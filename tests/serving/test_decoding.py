@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backends.base import TokenStep
 from core.events import FinishReason, GenerationEnd, GenerationEvent, TextDelta
 from core.vocabulary import Vocabulary
 from serving.decoding import AnswerDecoder
@@ -26,7 +27,8 @@ def decode(
     decoder = AnswerDecoder(VOCABULARY, stops, num_prompt_tokens=3)
     events: list[GenerationEvent] = []
     for index, step in enumerate(steps):
-        events += decoder.feed(step, finish if index == len(steps) - 1 else None)
+        end = finish if index == len(steps) - 1 else None
+        events += decoder.feed(TokenStep(step, end, num_cached=2))
         if decoder.is_done:
             break
     return events
@@ -46,14 +48,14 @@ def test_any_cut_of_any_bytes_gives_the_same_text_and_one_end(
     events = decode(steps, FinishReason.LENGTH)
     assert text_of(events) == data.decode("utf-8", "replace")
     assert [type(event) for event in events].count(GenerationEnd) == 1
-    assert events[-1] == GenerationEnd(FinishReason.LENGTH, 3, len(data))
+    assert events[-1] == GenerationEnd(FinishReason.LENGTH, 3, len(data), 2)
 
 
 def test_a_character_is_held_back_until_it_is_whole() -> None:
     first, second = "é".encode()
     decoder = AnswerDecoder(VOCABULARY, (), num_prompt_tokens=1)
-    assert decoder.feed((first,), None) == []
-    assert decoder.feed((second,), None) == [TextDelta("é", 1)]
+    assert decoder.feed(TokenStep((first,))) == []
+    assert decoder.feed(TokenStep((second,))) == [TextDelta("é")]
 
 
 def test_half_a_character_at_the_end_is_not_lost() -> None:
@@ -62,7 +64,7 @@ def test_half_a_character_at_the_end_is_not_lost() -> None:
 
 def test_the_end_id_is_counted_and_has_no_text() -> None:
     events = decode([(257,), (END_ID,)], FinishReason.STOP)
-    assert events == [TextDelta("hello", 1), GenerationEnd(FinishReason.STOP, 3, 2)]
+    assert events == [TextDelta("hello"), GenerationEnd(FinishReason.STOP, 3, 2, 2)]
 
 
 def test_an_end_id_that_is_ordinary_text_has_no_text_either() -> None:
@@ -75,8 +77,33 @@ def test_a_stop_string_ends_at_the_same_token_however_steps_are_cut(
 ) -> None:
     events = decode([*steps, (65, 65)], FinishReason.LENGTH, stops=("o w",))
     assert text_of(events) == "hell"
-    assert events[-1] == GenerationEnd(FinishReason.STOP, 3, 2)
+    assert events[-1] == GenerationEnd(FinishReason.STOP, 3, 2, 2)
 
 
 def test_control_ids_have_no_text_in_the_middle_of_an_answer() -> None:
     assert text_of(decode([(257, END_ID, 258)], FinishReason.LENGTH)) == "hello wor"
+
+
+def test_tokens_are_counted_as_they_come_also_those_that_are_held_back() -> None:
+    for stops in ((), ("zz",)):
+        decoder = AnswerDecoder(VOCABULARY, stops, num_prompt_tokens=1)
+        decoder.feed(TokenStep((257, 0xC3)))
+        assert decoder.num_tokens == 2
+
+
+@pytest.mark.parametrize("stops", [(), ("zz",)])
+def test_an_end_without_ids_lets_out_what_was_held_back(stops: tuple[str, ...]) -> None:
+    decoder = AnswerDecoder(VOCABULARY, stops, num_prompt_tokens=1)
+    assert text_of(decoder.feed(TokenStep((257, ord("z"), 0xC3)))) == (
+        "helloz" if not stops else "hello"
+    )
+    rest = decoder.feed(TokenStep((), FinishReason.LENGTH))
+    assert text_of(rest) == ("\ufffd" if not stops else "z\ufffd")
+    assert rest[-1] == GenerationEnd(FinishReason.LENGTH, 1, 3)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.text("ab é", max_size=20), st.text("ab é", min_size=1, max_size=3))
+def test_a_stop_string_cuts_where_the_text_first_has_it(text: str, stop: str) -> None:
+    events = decode([tuple(text.encode())], FinishReason.LENGTH, (stop,))
+    assert text_of(events) == text.partition(stop)[0]

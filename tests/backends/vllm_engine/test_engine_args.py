@@ -27,6 +27,7 @@ def test_vllms_own_rules_are_off() -> None:
     assert args["generation_config"] == "vllm"
     assert args["skip_tokenizer_init"] is True
     assert args["dtype"] == "float32"
+    assert args["scheduling_policy"] == "priority"
     assert "trust_remote_code" not in args
     assert "max_num_seqs" not in args
 
