@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv as far as it is needed, then serves, tests, or stops there.
+# Sets up .venv as far as it is needed, then serves, tests, measures, or stops there.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -14,6 +14,8 @@ Jarvis LLM Proxy: serves a model on your own machine over the OpenAI HTTP API.
   ./run.sh setup [flags]    set up only
   ./run.sh test [args]      set up everything, both engines included, and run all checks and tests;
                             args go to pytest
+  ./run.sh bench [args]     measure this server against others on this machine, in turns;
+                            ./run.sh bench --help tells more
   ./run.sh --help           this text
 
 Flags:
@@ -70,6 +72,11 @@ case "${1:-}" in
     set_up test
     shift
     run_tests "$@"
+    ;;
+  bench)
+    set_up bench
+    shift
+    PYTHONPATH="$root" exec "$python" -m benchmarks "$@"
     ;;
   *)
     set_up serve "$@"

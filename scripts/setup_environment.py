@@ -13,17 +13,18 @@ from scripts.setup.environment import Environment, require_space
 from scripts.setup.errors import SetupError
 from scripts.setup.installing import Installer
 from scripts.setup.repair import forget_broken
-from scripts.setup.wishes import Wishes, wishes
+from scripts.setup.wishes import Purpose, Wishes, wishes
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OLDEST_PYTHON = (3, 11)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`test`, or anything else with the server's own flags. Returns the exit code."""
-    for_tests = arguments[:1] == ["test"]
+    """`test`, `bench`, or anything else with the server's own flags. Returns the exit code."""
+    word = arguments[0] if arguments else ""
+    purpose = Purpose(word) if word in tuple(Purpose) else Purpose.SERVE
     try:
-        _set_up(wishes(arguments, for_tests=for_tests, environ=os.environ, root=_ROOT))
+        _set_up(wishes(arguments, purpose=purpose, environ=os.environ, root=_ROOT))
     except SetupError as error:
         print(f"run.sh: {error}", file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from scripts.setup.accelerators import Accelerator, for_llama, for_vllm
-from scripts.setup.wishes import Engine, Wishes
+from scripts.setup.wishes import Engine, Purpose, Wishes
 
 # Raise it when the way of installing changes while the lists stay.
 _RECIPE = "1"
@@ -20,6 +20,7 @@ class Kind(StrEnum):
     LLAMA = "llama"
     VLLM = "vllm"
     DEV = "dev"
+    BENCH = "bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,12 @@ def needed(wishes: Wishes, root: Path) -> tuple[Component, ...]:
         components.append(_llama(for_llama(wishes.accelerator), root))
     if Engine.VLLM in wishes.engines:
         components.append(_vllm(for_vllm(wishes.accelerator), root))
-    if wishes.with_tests:
+    if wishes.purpose is Purpose.TEST:
         path = root / "requirements-dev.txt"
         components.append(Component(Kind.DEV, "the test tools", path, None, 0.3))
+    if wishes.purpose is not Purpose.SERVE:
+        path = root / "requirements-bench.txt"
+        components.append(Component(Kind.BENCH, "the benchmarks", path, None, 0.3))
     return tuple(components)
 
 

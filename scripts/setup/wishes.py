@@ -23,34 +23,48 @@ class Engine(StrEnum):
     VLLM = "vllm"
 
 
+class Purpose(StrEnum):
+    """What an environment is wanted for. Tests try everything, the benchmarks included."""
+
+    SERVE = "serve"
+    TEST = "test"
+    BENCH = "bench"
+
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What to install: the engines, whether the test tools too, and for which accelerator."""
+    """What to install: the engines, for what purpose, and for which accelerator."""
 
     engines: tuple[Engine, ...]
-    with_tests: bool
+    purpose: Purpose
     accelerator: Accelerator
     cache_dir: Path
 
 
 def wishes(
-    arguments: Sequence[str], *, for_tests: bool, environ: Mapping[str, str], root: Path
+    arguments: Sequence[str], *, purpose: Purpose, environ: Mapping[str, str], root: Path
 ) -> Wishes:
     """Flags over the environment over `.env`. Raises SetupError for a value that isn't one."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--engine")
     parser.add_argument("--env-file", type=Path, default=root / ".env")
-    flags = parser.parse_known_args([] if for_tests else arguments)[0]
+    flags = parser.parse_known_args(arguments if purpose is Purpose.SERVE else [])[0]
     values = {**read_env_file(flags.env_file), **{k: v for k, v in environ.items() if v}}
     engine = flags.engine or values.get("JARVIS_INFERENCE_ENGINE") or Engine.LLAMA_CPP
-    chosen = tuple(Engine) if for_tests else (_choice(Engine, "JARVIS_INFERENCE_ENGINE", engine),)
+    chosen = _choice(Engine, "JARVIS_INFERENCE_ENGINE", engine)
     accelerator = values.get("JARVIS_ACCELERATOR") or Accelerator.AUTO
     return Wishes(
-        engines=chosen,
-        with_tests=for_tests,
+        engines=_engines(chosen, purpose),
+        purpose=purpose,
         accelerator=_choice(Accelerator, "JARVIS_ACCELERATOR", accelerator),
         cache_dir=_cache_dir(values),
     )
+
+
+def _engines(chosen: Engine, purpose: Purpose) -> tuple[Engine, ...]:
+    """Benchmarks of vLLM take part where it is installed already: it is large."""
+    every = {Purpose.TEST: tuple(Engine), Purpose.BENCH: (Engine.LLAMA_CPP,)}
+    return every.get(purpose, (chosen,))
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -16,14 +16,15 @@ from scripts.setup.errors import SetupError
 from scripts.setup.pip_runs import Pip
 from scripts.setup.repair import forget_broken, installed
 from scripts.setup.stamps import Stamps
-from scripts.setup.wishes import Engine, Wishes, read_env_file, wishes
+from scripts.setup.wishes import Engine, Purpose, Wishes, read_env_file, wishes
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = sorted(ROOT.glob("requirements-*.txt"))
 
 
 def wished(root: Path, *arguments: str, **environ: str) -> Wishes:
-    return wishes(arguments, for_tests=arguments[:1] == ("test",), environ=environ, root=root)
+    purpose = Purpose(arguments[0]) if arguments[:1] in (("test",), ("bench",)) else Purpose.SERVE
+    return wishes(arguments, purpose=purpose, environ=environ, root=root)
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -47,7 +48,13 @@ def test_the_engine_is_a_flag_over_the_environment_over_the_file(tmp_path: Path)
 def test_tests_need_both_engines_whatever_is_set(tmp_path: Path) -> None:
     wanted = wished(tmp_path, "test", "-k", "x", JARVIS_INFERENCE_ENGINE="vllm")
     kinds = [component.kind for component in needed(wanted, ROOT)]
-    assert kinds == [Kind.BASE, Kind.LLAMA, Kind.VLLM, Kind.DEV]
+    assert kinds == [Kind.BASE, Kind.LLAMA, Kind.VLLM, Kind.DEV, Kind.BENCH]
+
+
+def test_benchmarks_need_llama_cpp_and_their_own_tools(tmp_path: Path) -> None:
+    wanted = wished(tmp_path, "bench", "--engine", "x", JARVIS_INFERENCE_ENGINE="vllm")
+    kinds = [component.kind for component in needed(wanted, ROOT)]
+    assert kinds == [Kind.BASE, Kind.LLAMA, Kind.BENCH]
 
 
 def test_a_wrong_choice_is_one_line(tmp_path: Path) -> None:
@@ -171,11 +178,11 @@ def test_each_list_fits_the_base_list(path: Path) -> None:
     assert {name: own[name] for name in own if name in base and own[name] != base[name]} == {}
 
 
-def test_the_tools_fit_both_builds_of_vllm() -> None:
-    dev = pins(ROOT / "requirements-dev.txt")
-    for name in ("requirements-vllm.txt", "requirements-vllm-cpu.txt"):
-        vllm = pins(ROOT / name)
-        assert {n: vllm[n] for n in dev if n in vllm and vllm[n] != dev[n]} == {}
+@pytest.mark.parametrize("tools", ["dev", "bench"])
+@pytest.mark.parametrize("other", ["vllm", "vllm-cpu", "dev"])
+def test_the_tools_fit_both_builds_of_vllm_and_each_other(tools: str, other: str) -> None:
+    own, theirs = pins(ROOT / f"requirements-{tools}.txt"), pins(ROOT / f"requirements-{other}.txt")
+    assert {n: theirs[n] for n in own if n in theirs and theirs[n] != own[n]} == {}
 
 
 def test_the_set_up_needs_the_standard_library_alone() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.setup.components import needed
 from scripts.setup.environment import Environment
-from scripts.setup.wishes import wishes
+from scripts.setup.wishes import Purpose, wishes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +45,7 @@ def with_finished_environment(folder: Path) -> None:
     environment = Environment(folder / ".venv")
     command = [sys.executable, "-m", "venv", "--without-pip", str(environment.folder)]
     subprocess.run(command, check=True)
-    wanted = wishes([], for_tests=True, environ={}, root=folder)
+    wanted = wishes([], purpose=Purpose.TEST, environ={}, root=folder)
     for component in needed(wanted, folder):
         environment.stamps.finish(component.kind, component.fingerprint)
 
@@ -55,7 +55,7 @@ def test_help_names_every_word_and_every_flag() -> None:
     main = (ROOT / "main.py").read_text()
     flags = re.findall(r'add_argument\(\s*"(--[a-z-]+)"', main)
     assert len(flags) >= 6
-    for word in ("setup", "test", "JARVIS_ACCELERATOR", "127.0.0.1:8000", *flags):
+    for word in ("setup", "test", "bench", "JARVIS_ACCELERATOR", "127.0.0.1:8000", *flags):
         assert word in shown
 
 

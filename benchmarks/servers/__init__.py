@@ -1,0 +1,1 @@
+"""The servers that are compared, each started as its users start it."""
