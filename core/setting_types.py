@@ -56,6 +56,14 @@ class FlashAttention(StrEnum):
     OFF = "off"
 
 
+class KvLayout(StrEnum):
+    """Whether sequences have KV cells of their own or share them. AUTO: own where memory allows."""
+
+    AUTO = "auto"
+    SEPARATE = "separate"
+    SHARED = "shared"
+
+
 class Speculation(StrEnum):
     """Whether what comes next is guessed from the text before. AUTO: where it pays."""
 

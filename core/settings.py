@@ -18,6 +18,7 @@ from core.setting_types import (
     InferenceEngine,
     JsonObject,
     KvCacheType,
+    KvLayout,
     LogLevel,
     LogLevelName,
     Names,
@@ -33,6 +34,7 @@ __all__ = [
     "FlashAttention",
     "InferenceEngine",
     "KvCacheType",
+    "KvLayout",
     "LogLevel",
     "Settings",
     "Speculation",
@@ -101,7 +103,14 @@ class Settings(BaseSettings):
         None,
         ge=256,
         description="llama.cpp: size of the KV cache in tokens, for all sequences together."
-        " Empty: four context windows, fewer where memory is short.",
+        " Empty: by JARVIS_LLAMA_KV_LAYOUT a window for each sequence, or four windows for all;"
+        " fewer where memory is short.",
+    )
+    llama_kv_layout: KvLayout = Field(
+        KvLayout.AUTO,
+        description="llama.cpp: separate gives each sequence a whole context window of its own, the"
+        " fastest; shared lets all share fewer tokens; auto takes separate where a quarter of the"
+        " free memory, or JARVIS_LLAMA_KV_TOKENS, suffices.",
     )
     llama_batch_tokens: int = Field(
         512, ge=1, description="llama.cpp: tokens computed in one step, at most."

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from backends.llama.limits import Limits
 from backends.llama.memory import MemoryFacts
 from backends.llama.options import LlamaOptions
-from backends.llama.plan import Discard, Drop, MemoryOperation, Park, Restore, Share
+from backends.llama.plan import Copy, Discard, Drop, MemoryOperation, Park, Restore, Share
 from core.errors import EngineFailed, ModelLoadError
 from core.sampling import SamplingPlan
 from core.setting_types import FlashAttention, KvCacheType
@@ -265,13 +265,15 @@ class NativeContext:
         params.n_ctx = num_cells
         # One more sequence, through which parts of others are parked and restored.
         self._transit = limits.num_slots * num_holders
-        params.n_seq_max = self._transit + (1 if limits.max_parked else 0)
+        self._is_shared = limits.slot_cells is None
+        params.kv_unified = self._is_shared
+        has_transit = self._is_shared and limits.max_parked > 0
+        params.n_seq_max = self._transit + has_transit
         params.swa_full = num_holders > 1
         params.n_batch = params.n_ubatch = limits.batch_tokens
         params.n_threads, params.n_threads_batch = options.threads, options.threads_batch
         params.type_k = params.type_v = _GGML_TYPES[cache_type]
         params.flash_attn_type = _FLASH_ATTENTION[flash]
-        params.kv_unified = True
         self._handle: Any = llama_cpp.llama_init_from_model(model.handle, params)
         if not self._handle:
             raise ModelLoadError(
@@ -311,9 +313,17 @@ class NativeContext:
             case Share(source, target, start, end):
                 for offset in self._offsets:
                     self._copy(source, target + offset, start, end)
+            case Copy(source, target, end):
+                self._load(target, self._saved(source))
+                self._remove(target, end, -1)
             case Drop(slot, start, end):
                 for offset in self._offsets:
                     self._remove(slot + offset, start, -1 if end is None else end)
+            case Park(slot, span) if not self._is_shared:
+                self._spans[span.id] = self._saved(slot)
+            case Restore(slot, span, _, end) if not self._is_shared:
+                self._load(slot, self._spans[span.id])
+                self._remove(slot, end, -1)
             case Park(slot, span):
                 self._copy(slot, self._transit, span.start, span.end)
                 self._spans[span.id] = self._saved(self._transit)

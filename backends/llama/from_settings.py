@@ -13,6 +13,7 @@ def llama_options(settings: Settings, model_path: Path) -> LlamaOptions:
         context_window=settings.model_context_window,
         kv_tokens=settings.llama_kv_tokens,
         num_slots=settings.llama_max_num_seqs,
+        layout=settings.llama_kv_layout,
         batch_tokens=settings.llama_batch_tokens,
         prefill_tokens=settings.llama_prefill_tokens,
         reuses_prefixes=settings.llama_prefix_cache,

@@ -57,16 +57,25 @@ class KvCache:
         operations, self._operations = tuple(self._operations), []
         return operations
 
-    def match(self, sequence: Sequence) -> Match:
-        """What of its ids is computed; never all, for the last one must yield logits."""
-        arrival = sequence.arrival
-        return self._tree.match(arrival.salt, sequence.token_ids, len(sequence.token_ids) - 1)
+    @property
+    def capacity(self) -> int:
+        """Cells that a sequence can have at most."""
+        return self.num_cells
 
-    def attach(self, sequence: Sequence, match: Match) -> None:
-        """Gives a waiting sequence a slot, and the cells that were found.
+    def num_matched(self, sequence: Sequence) -> int:
+        """How many of its ids are computed; never all, for the last one must yield logits."""
+        return self._match(sequence).length
 
-        `match.num_cells` must be available.
+    def admit(self, sequence: Sequence, num_owed: int) -> bool:
+        """Gives a waiting sequence a slot, and the cells that are found of its prompt.
+
+        False where the rest would not fit beside `num_owed` cells, which others are going to take.
         """
+        match = self._match(sequence)
+        if not self._has_room(sequence, match, num_owed):
+            match = match.resident
+        if not self._has_room(sequence, match, num_owed):
+            return False
         node = self._tree.node_at(match)
         if node is not None:
             self._tree.lock(node)
@@ -76,6 +85,7 @@ class KvCache:
         sequence.slot, sequence.node, sequence.num_computed = slot, node, match.length
         if node is not None:
             self._hold(slot, node)
+        return True
 
     def detach(self, sequence: Sequence) -> None:
         """Takes its slot away; what it has computed stays for others as long as there is room."""
@@ -158,9 +168,17 @@ class KvCache:
         assert not self._live_slots
         assert len(self._free_slots) + self._tree.num_leaves == self._num_slots
 
-    def check_tree(self) -> None:
+    def check_prefixes(self) -> None:
         """Asserts the tree node by node."""
         self._tree.check()
+
+    def _match(self, sequence: Sequence) -> Match:
+        arrival = sequence.arrival
+        return self._tree.match(arrival.salt, sequence.token_ids, len(sequence.token_ids) - 1)
+
+    def _has_room(self, sequence: Sequence, match: Match, num_owed: int) -> bool:
+        needed = len(sequence.token_ids) - match.length + match.num_cells
+        return needed + num_owed <= self.num_available
 
     def _hold(self, slot: int, node: Node) -> None:
         """Lets a slot that holds nothing hold the path to `node`, restoring what is parked."""

@@ -14,7 +14,8 @@ class Limits:
     are prompt, which bounds the gap between their tokens. `reuse` is whether the memory can share
     and drop cells: prefixes and drafts need it. Drafts are made while at most `max_drafting` run.
     There are never more than `most_slots` slots. Idle prefixes beyond `max_idle` cells and half of
-    what live sequences hold are parked in ordinary memory, which takes `max_parked` ids.
+    what live sequences hold are parked in ordinary memory, which takes `max_parked` ids. With
+    `slot_cells`, each slot has so many cells of its own; else all share `num_cells`.
     """
 
     num_cells: int
@@ -26,9 +27,10 @@ class Limits:
     most_slots: int = MOST_SLOTS
     max_idle: int = 0
     max_parked: int = 0
+    slot_cells: int | None = None
 
     def __post_init__(self) -> None:
-        if self.reuse and 2 * self.max_running > self.most_slots:
+        if self.reuse and not self.slot_cells and 2 * self.max_running > self.most_slots:
             raise ValueError(
                 f"{self.most_slots} slots are too few for {self.max_running} sequences"
             )
@@ -45,6 +47,6 @@ class Limits:
     def num_slots(self) -> int:
         """A running sequence may need a second slot, for the prefix that it shares with nobody
         live; one more each keeps prefixes for later."""
-        if not self.reuse:
+        if not self.reuse or self.slot_cells:
             return self.max_running
         return min(3 * self.max_running, self.most_slots)

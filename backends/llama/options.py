@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backends.llama.sizing import Wishes
-from core.setting_types import FlashAttention, KvCacheType
+from core.setting_types import FlashAttention, KvCacheType, KvLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class LlamaOptions:
     context_window: int | None = None
     kv_tokens: int | None = None
     num_slots: int | None = None
+    layout: KvLayout = KvLayout.AUTO
     batch_tokens: int = 512
     prefill_tokens: int = 256
     reuses_prefixes: bool = True
@@ -37,7 +38,7 @@ class LlamaOptions:
 
     @property
     def wishes(self) -> Wishes:
-        return Wishes(self.context_window, self.kv_tokens, self.num_slots)
+        return Wishes(self.context_window, self.kv_tokens, self.num_slots, self.layout)
 
     def batch_size(self, num_running: int) -> int:
         """Tokens of one step; every sequence must be able to decode in it."""

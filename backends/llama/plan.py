@@ -14,6 +14,15 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """Fill cells of `target`, which holds none, with what `source` has up to position `end`."""
+
+    source: int
+    target: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Take `slot` off its cells from position `start` on, or up to `end`."""
 
@@ -63,7 +72,7 @@ class Discard:
     span: Span
 
 
-MemoryOperation = Share | Drop | Park | Restore | Discard
+MemoryOperation = Share | Copy | Drop | Park | Restore | Discard
 
 
 @dataclass(frozen=True, slots=True)

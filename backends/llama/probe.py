@@ -13,7 +13,7 @@ from backends.llama import thread_waits
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import StepPlan, Work
 from core.errors import JarvisError
-from core.setting_types import FlashAttention, KvCacheType
+from core.setting_types import FlashAttention, KvCacheType, KvLayout
 
 _NUM_TRIED = 32
 
@@ -26,6 +26,7 @@ def read_options(text: str) -> LlamaOptions:
             **fields,
             "model_path": Path(fields["model_path"]),
             "cache_type": KvCacheType(fields["cache_type"]),
+            "layout": KvLayout(fields["layout"]),
             "flash_attention": FlashAttention(fields["flash_attention"]),
         }
     )

@@ -17,7 +17,7 @@ from backends.llama.limits import MOST_SLOTS, Limits
 from backends.llama.memory import MemoryKind
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import StepPlan, Work
-from backends.llama.sizing import Room, Sizes, choose
+from backends.llama.sizing import Room, Sizes, choose, separated
 from core.sampling import SamplingPlan
 
 # Beyond this many running sequences, a batch has no room to compute guesses for nothing.
@@ -55,6 +55,8 @@ class Runner:
             sizes = choose(options.wishes, room)
             self.window = sizes.window
             kind = self.model.memory_facts.kind(sizes.window)
+            if kind is MemoryKind.PLAIN:
+                sizes = separated(sizes, options.wishes, room)
             self.limits = _limits(options, sizes, kind, room)
             self._context = NativeContext(self.model, options, self.limits, kind.num_holders)
         except BaseException:
@@ -149,10 +151,11 @@ class Runner:
 def _limits(options: LlamaOptions, sizes: Sizes, kind: MemoryKind, room: Room) -> Limits:
     """A span of a sliding window lacks what has left the window: such prefixes aren't parked."""
     most_slots = MOST_SLOTS // kind.num_holders
-    max_running = min(sizes.num_running, most_slots // 2)
+    max_running = min(sizes.num_running, most_slots if sizes.slot_cells else most_slots // 2)
     can_park = options.reuses_prefixes and kind is MemoryKind.PLAIN
     return Limits(
         num_cells=sizes.num_cells,
+        slot_cells=sizes.slot_cells,
         max_running=max_running,
         most_slots=most_slots,
         batch_tokens=options.batch_size(max_running),

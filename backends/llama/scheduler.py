@@ -10,7 +10,7 @@ from backends.llama.drafting import Drafter
 from backends.llama.kv_cache import KvCache
 from backends.llama.limits import Limits
 from backends.llama.plan import StepPlan, Work
-from backends.llama.prefix_tree import Match
+from backends.llama.separate_cache import SeparateCache
 from backends.llama.sequence import Arrival, Phase, Sequence
 from backends.llama.waiting import WaitingQueue
 
@@ -20,7 +20,7 @@ class Scheduler:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._kv = KvCache(limits)
+        self._kv = SeparateCache(limits) if limits.slot_cells else KvCache(limits)
         self._waiting = WaitingQueue()
         self._admitted: list[Sequence] = []  # first come first
         self._by_key: dict[int, Sequence] = {}
@@ -41,16 +41,16 @@ class Scheduler:
         return len(self._waiting)
 
     @property
-    def kv(self) -> KvCache:
+    def kv(self) -> KvCache | SeparateCache:
         """For its counts; only the scheduler changes it."""
         return self._kv
 
     def submit(self, arrival: Arrival) -> None:
         """Keys grow with arrival and are never reused. Raises ValueError where it can't fit."""
-        if arrival.num_cells > self._kv.num_cells:
+        if arrival.num_cells > self._kv.capacity:
             raise ValueError(
                 f"{len(arrival.prompt_ids)} + {arrival.max_tokens} tokens exceed"
-                f" {self._kv.num_cells} cells"
+                f" {self._kv.capacity} cells"
             )
         sequence = Sequence(arrival)
         self._by_key[arrival.key] = sequence
@@ -136,18 +136,16 @@ class Scheduler:
         if len(self._admitted) == self._limits.max_running:
             return
         for sequence in self._waiting:
-            match = self._kv.match(sequence)
+            num_matched = self._kv.num_matched(sequence)
             prefilling = [s for s in self._admitted if s.phase is Phase.PREFILL]
-            if self._limits.reuse and self._waiting.follow(sequence, prefilling, match.length):
+            if self._limits.reuse and self._waiting.follow(sequence, prefilling, num_matched):
                 continue
-            if not self._has_room(sequence, match):
-                match = match.resident
-            if not self._has_room(sequence, match):
+            owed = sum(s.num_pending for s in self._admitted if s.key not in self._planned)
+            if not self._kv.admit(sequence, owed):
                 return
             self._waiting.remove(sequence)
-            self._kv.attach(sequence, match)
             if sequence.num_cached is None:
-                sequence.num_cached = match.length
+                sequence.num_cached = sequence.num_computed
             self._admitted.append(sequence)
             self._admitted.sort(key=_order)
             if len(self._admitted) == self._limits.max_running:
@@ -172,12 +170,6 @@ class Scheduler:
         length = min(sequence.num_pending, self._budget)
         if length and sequence.slot is not None and self._make_room(length, sequence):
             self._add(sequence, min(length, self._budget), ())
-
-    def _has_room(self, sequence: Sequence, match: Match) -> bool:
-        """Whether it fits beside what sequences in prefill are still going to take."""
-        owed = sum(s.num_pending for s in self._admitted if s.key not in self._planned)
-        needed = len(sequence.token_ids) - match.length + match.num_cells
-        return needed <= self._kv.num_available - owed
 
     def _make_room(self, num_cells: int, sequence: Sequence) -> bool:
         """Preempts the youngest until the cells are there; False if that was `sequence` itself."""

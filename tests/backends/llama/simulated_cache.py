@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from backends.llama.limits import Limits
 from backends.llama.plan import (
+    Copy,
     Discard,
     Drop,
     MemoryOperation,
@@ -62,7 +63,7 @@ class Simulator:
     def step(self) -> StepPlan:
         plan = self.scheduler.plan()
         self.scheduler.check()
-        self.scheduler.kv.check_tree()
+        self.scheduler.kv.check_prefixes()
         for operation in plan.operations:
             self._apply(operation)
         assert plan.num_tokens <= self.limits.batch_tokens
@@ -70,7 +71,7 @@ class Simulator:
         for work in plan.work:
             self._compute(work)
         kv = self.scheduler.kv
-        assert len(self.cells) == kv.num_cells - kv.num_free <= self.limits.num_cells
+        assert len(self.cells) == kv.num_cells - kv.num_free <= kv.num_cells
         assert sum(span.num_tokens for span in self.parked) == kv.num_parked
         for work in plan.work:
             if work.num_rows:
@@ -100,12 +101,14 @@ class Simulator:
     def _apply(self, operation: MemoryOperation) -> None:
         if isinstance(operation, Drop):
             assert self.limits.reuse or operation.start == 0, "this memory drops no suffix"
-            end = operation.end if operation.end is not None else self.limits.num_cells
+            end = operation.end if operation.end is not None else self.scheduler.kv.num_cells
             for cell in self._held(operation.slot, operation.start, end):
                 cell.slots.remove(operation.slot)
             self.cells = [cell for cell in self.cells if cell.slots]
         elif isinstance(operation, Share):
             self._share(operation)
+        elif isinstance(operation, Copy):
+            self._copy(operation)
         elif isinstance(operation, Park):
             self._park(operation)
         elif isinstance(operation, Restore):
@@ -116,12 +119,20 @@ class Simulator:
 
     def _share(self, operation: Share) -> None:
         assert self.limits.reuse, "this memory shares no cells"
+        assert not self.limits.slot_cells, "slots with cells of their own share none"
         shared = list(self._held(operation.source, operation.start, operation.end))
         positions = sorted(cell.position for cell in shared)
         assert positions == list(range(operation.start, operation.end)), "the source holds them"
         for cell in shared:
             assert operation.target not in cell.slots
             cell.slots.add(operation.target)
+
+    def _copy(self, operation: Copy) -> None:
+        assert self.limits.slot_cells, "one cache for all shares cells instead"
+        assert not list(self._held(operation.target, 0, self.limits.num_cells))
+        copied = list(self._held(operation.source, 0, operation.end))
+        assert sorted(cell.position for cell in copied) == list(range(operation.end))
+        self.cells += [Cell(cell.history, {operation.target}) for cell in copied]
 
     def _park(self, operation: Park) -> None:
         span = operation.span
@@ -132,7 +143,8 @@ class Simulator:
 
     def _restore(self, operation: Restore) -> None:
         span = operation.span
-        assert len(self.cells) + span.num_tokens <= self.limits.num_cells
+        if not self.limits.slot_cells:
+            assert len(self.cells) + span.num_tokens <= self.limits.num_cells
         assert not list(self._held(operation.slot, operation.start, operation.end))
         for history in self.parked[span][operation.start - span.start : operation.end - span.start]:
             self.cells.append(Cell(history, {operation.slot}))
@@ -155,6 +167,8 @@ class Simulator:
         for index in range(len(work.token_ids)):
             history = (*known[: work.start], *work.token_ids[: index + 1])
             self.cells.append(Cell(history, {work.slot}))
+        most = self.limits.slot_cells or self.limits.num_cells
+        assert len(list(self._held(work.slot, 0, most + 1))) <= most
         self.num_computed += len(work.token_ids)
 
     def _accept(self, work: Work) -> None:

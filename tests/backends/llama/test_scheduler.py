@@ -22,8 +22,10 @@ def distinct(key: int, length: int) -> tuple[int, ...]:
 @st.composite
 def limits(draw: st.DrawFn) -> Limits:
     max_running = draw(st.integers(1, 5))
+    num_cells = draw(st.integers(4, 64))
     return Limits(
-        num_cells=draw(st.integers(4, 64)),
+        num_cells=num_cells,
+        slot_cells=draw(st.sampled_from([None, None, num_cells])),
         max_running=max_running,
         batch_tokens=draw(st.integers(max_running, 24)),
         prefill_tokens=draw(st.integers(1, 24)),

@@ -1,6 +1,7 @@
 """How large a context is made where the settings leave it open."""
 
-from backends.llama.sizing import Room, Sizes, Wishes, choose
+from backends.llama.sizing import Room, Sizes, Wishes, choose, separated
+from core.setting_types import KvLayout
 
 OPEN = Wishes(None, None, None)
 AMPLE = Room(trained_window=32768, cell_bytes=1000, free_bytes=1_000_000_000)
@@ -38,3 +39,30 @@ def test_an_eighth_of_the_free_memory_keeps_idle_prefixes_unless_told() -> None:
     assert AMPLE.parkable(None) == 125_000
     assert AMPLE.parkable(10) == 10 * 2**20 // 1000
     assert AMPLE.parkable(0) == 0
+
+
+def separate(wishes: Wishes, room: Room) -> Sizes:
+    return separated(choose(wishes, room), wishes, room)
+
+
+def test_each_sequence_has_a_window_of_its_own_where_a_quarter_of_the_memory_suffices() -> None:
+    assert separate(OPEN, AMPLE) == Sizes(4096, 32 * 4096, 32, slot_cells=4096)
+    assert separate(OPEN, Room(4096, 1000, 20 * 4_096_000)).slot_cells is None
+    assert separate(OPEN, Room(4096, 1000, 60 * 4_096_000)).num_running == 15
+
+
+def test_cells_that_were_set_are_shared_where_they_are_too_few_for_all() -> None:
+    assert separate(Wishes(512, 4096, 8), AMPLE) == Sizes(512, 4096, 8, slot_cells=512)
+    assert separate(Wishes(512, 4096, 9), AMPLE) == Sizes(512, 4096, 9)
+    assert separate(Wishes(512, 1024, None), AMPLE).slot_cells is None
+
+
+def test_a_layout_that_was_set_is_kept() -> None:
+    assert separate(Wishes(512, None, 4, KvLayout.SHARED), AMPLE).slot_cells is None
+    few = Wishes(512, 512, 4, KvLayout.SEPARATE)
+    assert separate(few, AMPLE) == Sizes(512, 2048, 4, slot_cells=512)
+
+
+def test_on_a_gpu_nobody_knows_the_memory_and_cells_are_shared() -> None:
+    room = Room(4096, 1000, 10**10, has_own_memory=True)
+    assert separate(OPEN, room).slot_cells is None
