@@ -285,6 +285,7 @@ class NativeContext:
             self.close()
             raise ModelLoadError("this model keeps nothing of a sequence: it can't continue one")
         self._offsets = [limits.num_slots * number for number in range(num_holders)]
+        self._scratch = np.empty(0, dtype=np.uint8)
         self._spans: dict[int, NDArray[np.uint8]] = {}
         self._num_vocabulary = model.num_vocabulary
 
@@ -314,7 +315,10 @@ class NativeContext:
                 for offset in self._offsets:
                     self._copy(source, target + offset, start, end)
             case Copy(source, target, end):
-                self._load(target, self._saved(source))
+                # Kept for the next copy: fresh memory costs several times the copy itself.
+                saved = self._saved(source, self._scratch)
+                self._scratch = saved if saved.size > self._scratch.size else self._scratch
+                self._load(target, saved)
                 self._remove(target, end, -1)
             case Drop(slot, start, end):
                 for offset in self._offsets:
@@ -343,9 +347,9 @@ class NativeContext:
         if not llama_cpp.llama_memory_seq_rm(self._memory, slot, start, end):
             raise EngineFailed(f"llama.cpp could not drop positions from {start} on")
 
-    def _saved(self, slot: int) -> NDArray[np.uint8]:
+    def _saved(self, slot: int, into: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         size = llama_cpp.llama_state_seq_get_size(self._handle, slot)
-        saved = np.empty(size, dtype=np.uint8)
+        saved = np.empty(size, dtype=np.uint8) if into is None or into.size < size else into[:size]
         pointer = saved.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         if llama_cpp.llama_state_seq_get_data(self._handle, pointer, size, slot) != size:
             raise EngineFailed(f"llama.cpp could not copy {size} bytes of its KV cache")

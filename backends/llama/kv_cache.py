@@ -72,7 +72,8 @@ class KvCache:
         False where the rest would not fit beside `num_owed` cells, which others are going to take.
         """
         match = self._match(sequence)
-        if not self._has_room(sequence, match, num_owed):
+        is_restored = match.length - match.resident.length >= WORTH_PARKING
+        if not is_restored or not self._has_room(sequence, match, num_owed):
             match = match.resident
         if not self._has_room(sequence, match, num_owed):
             return False

@@ -111,7 +111,8 @@ class Runner:
         slots: list[int] = []
         wanted: list[int] = []
         rows: list[_Rows] = []
-        for work in plan.work:
+        # llama.cpp computes each run of neighbouring slots by itself.
+        for work in sorted(plan.work, key=_slot):
             length = len(work.token_ids)
             token_ids += work.token_ids
             positions += range(work.start, work.start + length)
@@ -146,6 +147,10 @@ class Runner:
             if offset + 1 < rows.work.num_rows and rows.work.draft[offset] != drawn[-1]:
                 break
         return drawn
+
+
+def _slot(work: Work) -> int:
+    return work.slot
 
 
 def _limits(options: LlamaOptions, sizes: Sizes, kind: MemoryKind, room: Room) -> Limits:

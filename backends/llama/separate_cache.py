@@ -14,8 +14,8 @@ from backends.llama.plan import Copy, Discard, Drop, MemoryOperation, Park, Rest
 from backends.llama.prefix_tree import common_length
 from backends.llama.sequence import Sequence
 
-# Copying costs less than computing from a few ids on, keeping from a few more.
-WORTH_PARKING = 16
+# Fewer ids are computed again rather than copied, and dropped rather than parked.
+WORTH_COPYING = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -177,7 +177,8 @@ class SeparateCache:
         ids = sequence.token_ids
         if prefix.salt != sequence.arrival.salt or prefix.token_ids[:1] != ids[:1]:
             return 0
-        return min(common_length(prefix.token_ids, ids, 0), prefix.end, len(ids) - 1)
+        length = min(common_length(prefix.token_ids, ids, 0), prefix.end, len(ids) - 1)
+        return length if length >= WORTH_COPYING else 0
 
     def _choose_slot(self, source: _Prefix | None, length: int) -> int | None:
         """The source's own where little of it would be lost, else the first without a sequence.
@@ -185,7 +186,7 @@ class SeparateCache:
         Running slots should be neighbours: llama.cpp computes each run of them by itself.
         """
         is_idle = source is not None and source.slot is not None and source.slot not in self._live
-        if source and is_idle and source.end - length < WORTH_PARKING:
+        if source and is_idle and source.end - length < WORTH_COPYING:
             return source.slot
         idle = (slot for slot in range(len(self._held)) if slot not in self._live)
         return next(idle, None)
@@ -212,7 +213,7 @@ class SeparateCache:
         assert prefix.slot is not None
         self._held[prefix.slot] = None
         is_known = any(each.covers(prefix) for each in self._prefixes())
-        if not self._limits.max_parked or num_lost < WORTH_PARKING or is_known:
+        if not self._limits.max_parked or num_lost < WORTH_COPYING or is_known:
             return
         span = Span(next(self._span_ids), 0, prefix.end)
         self._operations.append(Park(prefix.slot, span))
