@@ -169,9 +169,14 @@ class SeparateCache:
         yield from self._parked
 
     def _find(self, sequence: Sequence) -> _Prefix | None:
-        """The prefix with most of its ids; of equals one in a slot."""
-        candidates = (p for p in self._prefixes() if self._common(p, sequence))
-        return max(candidates, key=lambda p: self._common(p, sequence), default=None)
+        """The prefix with most of its ids; of equals one whose slot can be taken over."""
+        found, best = None, (0, False)
+        for prefix in self._prefixes():
+            is_idle = prefix.slot is not None and prefix.slot not in self._live
+            rank = self._common(prefix, sequence), is_idle
+            if rank[0] and rank > best:
+                found, best = prefix, rank
+        return found
 
     def _common(self, prefix: _Prefix, sequence: Sequence) -> int:
         ids = sequence.token_ids
