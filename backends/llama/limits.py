@@ -10,8 +10,8 @@ MOST_SLOTS = 255
 class Limits:
     """What a scheduler has to share out, in tokens, sequences and slots.
 
-    A step holds at most `batch_tokens`; beside running sequences at most `prefill_tokens` of them
-    are prompt, which bounds the gap between their tokens. `reuse` is whether the memory can share
+    A step holds at most `batch_tokens`; beside other sequences at most `prefill_tokens` of them are
+    prompt, which bounds the gap between tokens and the wait for the first. `reuse` is whether the memory can share
     and drop cells: prefixes and drafts need it. Drafts are made while at most `max_drafting` run.
     There are never more than `most_slots` slots. Idle prefixes beyond `max_idle` cells and half of
     what live sequences hold are parked in ordinary memory, which takes `max_parked` ids. With

@@ -153,11 +153,11 @@ class Scheduler:
 
     def _plan_prefills(self) -> None:
         """Half of the budget for the first that came, the rest for those with the least to do."""
-        if self._planned:
-            self._budget = min(self._budget, self._limits.prefill_tokens)
         prefilling = [s for s in self._admitted if s.key not in self._planned]
         if not prefilling:
             return
+        if self._planned or len(prefilling) > 1:
+            self._budget = min(self._budget, self._limits.prefill_tokens)
         shortest = sorted(prefilling[1:], key=lambda s: (s.num_pending, s.order))
         kept_back = min(prefilling[0].num_pending, -(-self._budget // 2))
         self._budget -= kept_back

@@ -53,6 +53,12 @@ async def test_nothing_is_reused_without_a_salt_of_what_has_one(engine: Engine) 
     assert await num_cached(engine, request) <= 1
 
 
+async def test_a_prompt_that_came_before_is_reused(engine: Engine) -> None:
+    request = salted(engine, uuid.uuid4().hex)
+    await num_cached(engine, request)
+    assert await num_cached(engine, request) > 0
+
+
 async def test_a_salt_changes_no_answer(engine: Engine) -> None:
     plain = await engine.answer(salted(engine, None))
     for salt in ("a", "a", "ü" * 256):

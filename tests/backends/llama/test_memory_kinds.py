@@ -17,6 +17,7 @@ from backends.llama.memory import MemoryFacts, MemoryKind
 from backends.llama.options import LlamaOptions
 from backends.llama.probing import ChildProbe
 from core.lifecycle import LoadProgress
+from core.setting_types import KvLayout
 from scripts.memory_models.models import MAKERS, SLIDING_WINDOW, make_model
 from tests.backends.llama.native_reference import NativeReference, assert_right
 from tests.engines import Engine
@@ -30,6 +31,8 @@ KINDS = {
     "hybrid": MemoryKind.HYBRID,
 }
 WINDOW = 512
+# The plain model once more, in the other layout.
+SEPARATE = "separate"
 
 
 class Passed:
@@ -41,10 +44,11 @@ class Passed:
 
 
 class Bench:
-    """One model: the reference, and engines on it."""
+    """One model: the reference, and engines on it, with cells shared or each slot's own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, layout: KvLayout = KvLayout.SHARED) -> None:
         self.path = path
+        self.layout = layout
         self.reference = NativeReference(path)
 
     def options(self, kv_tokens: int, num_slots: int) -> LlamaOptions:
@@ -54,6 +58,7 @@ class Bench:
             context_window=min(WINDOW, kv_tokens),
             kv_tokens=kv_tokens,
             num_slots=num_slots,
+            layout=self.layout,
             batch_tokens=128,
             prefill_tokens=64,
             num_gpu_layers=0,
@@ -82,11 +87,13 @@ class Bench:
         await asyncio.gather(*(self.ask(engine, prompt, count) for prompt, count in asked))
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="module", params=[*MAKERS, SEPARATE])
 def bench(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bench]:
-    bench = Bench(make_model(request.param, tmp_path_factory.mktemp("models")))
+    is_separate = request.param == SEPARATE
+    path = make_model("plain" if is_separate else request.param, tmp_path_factory.mktemp("models"))
+    bench = Bench(path, KvLayout.SEPARATE if is_separate else KvLayout.SHARED)
     yield bench
     bench.reference.close()
 
