@@ -11,11 +11,12 @@ class Limits:
     """What a scheduler has to share out, in tokens, sequences and slots.
 
     A step holds at most `batch_tokens`; beside other sequences at most `prefill_tokens` of them are
-    prompt, which bounds the gap between tokens and the wait for the first. `reuse` is whether the memory can share
-    and drop cells: prefixes and drafts need it. Drafts are made while at most `max_drafting` run.
-    There are never more than `most_slots` slots. Idle prefixes beyond `max_idle` cells and half of
-    what live sequences hold are parked in ordinary memory, which takes `max_parked` ids. With
-    `slot_cells`, each slot has so many cells of its own; else all share `num_cells`.
+    prompt, which bounds the gap between tokens and the wait for the first. `reuse` is whether the
+    memory can share and drop cells: prefixes and drafts need it. Drafts are made while at most
+    `max_drafting` run. There are never more than `most_slots` slots. Idle prefixes beyond
+    `max_idle` cells and half of what live sequences hold are parked in ordinary memory, which takes
+    `max_parked` ids. With `slot_cells`, each slot has so many cells of its own; else all share
+    `num_cells`.
     """
 
     num_cells: int
