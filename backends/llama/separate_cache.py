@@ -16,6 +16,8 @@ from backends.llama.sequence import Sequence
 
 # Fewer ids are computed again rather than copied, and dropped rather than parked.
 WORTH_COPYING = 16
+# Each is looked at when a sequence comes.
+MOST_PARKED = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -226,7 +228,7 @@ class SeparateCache:
         self._parked.append(prefix)
 
     def _trim(self) -> None:
-        while self.num_parked > self._limits.max_parked:
+        while self.num_parked > self._limits.max_parked or len(self._parked) > MOST_PARKED:
             self._discard(min(self._parked, key=lambda prefix: prefix.last_used))
 
     def _discard(self, parked: _Prefix) -> None:

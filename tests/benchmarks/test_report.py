@@ -60,7 +60,9 @@ def test_the_report_shows_what_was_measured(
 
 @pytest.mark.parametrize("lines", [[], ["growth-context-128", "growth-context-500", "clients-1"]])
 def test_charts_are_drawn_of_whatever_there_is(tmp_path: Path, lines: list[str]) -> None:
-    chart = pytest.importorskip("benchmarks.chart")
+    # Here and not at the top: the drawing library takes its time.
+    from benchmarks import chart
+
     measurements = list(read_lines(LINES)) if not lines else []
     for case in lines:
         first = Measurement(

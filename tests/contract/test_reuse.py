@@ -54,7 +54,8 @@ async def test_nothing_is_reused_without_a_salt_of_what_has_one(engine: Engine) 
 
 
 async def test_a_prompt_that_came_before_is_reused(engine: Engine) -> None:
-    request = salted(engine, uuid.uuid4().hex)
+    prompt = engine.prompt(LONG * 3)
+    request = replace(engine.request(prompt, 8), cache_salt=uuid.uuid4().hex)
     await num_cached(engine, request)
     assert await num_cached(engine, request) > 0
 

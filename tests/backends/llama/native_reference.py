@@ -1,6 +1,7 @@
 """Right answers, computed as plainly as llama.cpp allows: one sequence, one id a step, no reuse."""
 
 import ctypes
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -8,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
-llama_cpp: Any = pytest.importorskip("llama_cpp")
+from backends.llama import thread_waits
+
+# Read once, when the library is loaded: other tests may have the cores now.
+thread_waits.shorten()
+llama_cpp: Any = importlib.import_module("llama_cpp")
 
 CONTEXT = 1024
 # llama.cpp sums in another order for other batches; logits then differ by less than this.
