@@ -96,7 +96,7 @@ class Answer:
             for event in events:
                 if isinstance(event, TextDelta):
                     self._texts[index].append(event.text)
-                else:
+                elif isinstance(event, GenerationEnd):
                     self._ends[index] = event
 
     def whole(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from api.bodies import Answer
 from api.errors import body_of
 from api.pump import Arrived
 from core.errors import JarvisError
-from core.events import GenerationEvent, TextDelta
+from core.events import GenerationEvent, PromptScored, TextDelta
 
 _DONE = b"data: [DONE]\n\n"
 # Stands where a text will be: no JSON holds this byte.
@@ -52,6 +52,8 @@ class Frames:
         return b"event: error\n" + _frame(body_of(error))
 
     def _event(self, index: int, event: GenerationEvent) -> bytes:
+        if isinstance(event, PromptScored):
+            return b""
         if not isinstance(event, TextDelta):
             return _frame(self._answer.end_chunk(index, event.finish_reason) | self._extra)
         around = self._around.get(index)

@@ -10,9 +10,13 @@ from typing import Protocol
 
 from core.errors import ContextLengthExceeded
 from core.events import FinishReason
+from core.grammar import Grammar
 from core.lifecycle import EngineStatus, LoadProgress
 from core.sampling import SamplingPlan
+from core.scores import ScoredToken
 from core.vocabulary import Vocabulary
+
+MAX_TOP_LOGPROBS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,10 @@ class TokenRequest:
 
     `len(prompt_ids) + max_tokens` must fit the context window: `refuse_too_long` checks that.
     Of two that wait, the lower `priority` goes first. What is computed for a prompt is reused for
-    another one only where both have the same `cache_salt`.
+    another one only where both have the same `cache_salt`. The output matches `grammar`, and the
+    model's eos id, one of `end_ids`, ends it. `num_logprobs` asks for scores of the generated ids
+    with so many top ids each, `num_prompt_logprobs` for those of the prompt, which is computed
+    anew for that; None asks for no scores, 0 for those of the ids themselves.
     """
 
     id: str
@@ -45,12 +52,18 @@ class TokenRequest:
     sampling: SamplingPlan
     priority: int = 0
     cache_salt: str | None = None
+    grammar: Grammar | None = None
+    num_logprobs: int | None = None
+    num_prompt_logprobs: int | None = None
 
     def __post_init__(self) -> None:
         if not self.prompt_ids:
             raise ValueError("a prompt needs at least one id")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens {self.max_tokens} is below 1")
+        for count in (self.num_logprobs, self.num_prompt_logprobs):
+            if count is not None and not 0 <= count <= MAX_TOP_LOGPROBS:
+                raise ValueError(f"{count} top logprobs are not 0 to {MAX_TOP_LOGPROBS}")
 
 
 def refuse_too_long(request: TokenRequest, card: ModelCard) -> None:
@@ -68,11 +81,15 @@ class TokenStep:
 
     `finish` is set on the last step alone. STOP means that the last id is one of `end_ids`.
     `num_cached` is how many ids of the prompt were reused, not computed: told on every step.
+    `scores` are those of the ids, one each, where asked for. `prompt_scores`, on the first step
+    alone, are those of the prompt's ids after the first one, which follows nothing.
     """
 
     token_ids: tuple[int, ...]
     finish: FinishReason | None = None
     num_cached: int = 0
+    scores: tuple[ScoredToken, ...] = ()
+    prompt_scores: tuple[ScoredToken, ...] = ()
 
 
 class Tokenizer(Protocol):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from core.scores import ScoredToken
+
 
 class FinishReason(StrEnum):
     """STOP: an end id or a stop string. LENGTH: max_tokens or the context window was reached."""
@@ -13,9 +15,19 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """New text of one choice."""
+    """New text of one choice. `scores`, where asked for, are of the ids that came since the last
+    one; text and ids may be some apart, for what may still become a stop string is held back.
+    """
 
     text: str
+    scores: tuple[ScoredToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptScored:
+    """The first event of a choice whose prompt's scores were asked for: all but the first id's."""
+
+    scores: tuple[ScoredToken, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +43,4 @@ class GenerationEnd:
     num_cached_tokens: int = 0
 
 
-GenerationEvent = TextDelta | GenerationEnd
+GenerationEvent = PromptScored | TextDelta | GenerationEnd

@@ -38,11 +38,17 @@ class Message:
 class Conversation:
     """What a chat format renders.
 
-    `add_generation_prompt` opens an assistant turn after the last message. `template_kwargs` are
-    extra variables for Jinja templates; named formats have none.
+    `add_generation_prompt` opens an assistant turn after the last message; with
+    `continue_final_message` the last message's turn is left open instead, for the model to go on
+    with. `template_kwargs` are extra variables for Jinja templates; named formats have none.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     add_generation_prompt: bool = True
+    continue_final_message: bool = False
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.add_generation_prompt and self.continue_final_message:
+            raise ValueError("a conversation either opens a turn or continues the last one")
