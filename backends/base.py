@@ -13,10 +13,8 @@ from core.events import FinishReason
 from core.grammar import Grammar
 from core.lifecycle import EngineStatus, LoadProgress
 from core.sampling import SamplingPlan
-from core.scores import ScoredToken
+from core.scores import MAX_TOP_LOGPROBS, ScoredToken
 from core.vocabulary import Vocabulary
-
-MAX_TOP_LOGPROBS = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+MAX_TOP_LOGPROBS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredToken:

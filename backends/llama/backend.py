@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from backends.base import ModelCard, Tokenizer, TokenRequest, TokenStep, refuse_too_long
 from backends.llama.engine import Emitted, EngineListener, EngineThread, Loaded
+from backends.llama.grammar_masks import GrammarCompiler, GrammarMask
 from backends.llama.mailbox import Mailbox
 from backends.llama.options import LlamaOptions
 from backends.llama.probing import Probe
@@ -28,6 +29,7 @@ class LlamaBackend:
         self._mailboxes: dict[int, Mailbox] = {}
         self._keys = itertools.count()
         self._is_closing = False
+        self._grammars: GrammarCompiler | None = None
 
     async def start(self, report: Callable[[LoadProgress], None]) -> None:
         """Raises ModelLoadError; EngineUnavailable where `close` came first."""
@@ -58,9 +60,10 @@ class LlamaBackend:
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         engine = self._running_engine()
         refuse_too_long(request, self.card)
+        grammar = await self._grammar(request)
         key = next(self._keys)
         mailbox = self._mailboxes[key] = Mailbox()
-        engine.submit(key, request)
+        engine.submit(key, request, grammar)
         is_finished = False
         try:
             while not is_finished:
@@ -84,6 +87,18 @@ class LlamaBackend:
             return
         self._engine.close()
         await asyncio.to_thread(self._engine.join)
+        if self._grammars is not None:
+            await asyncio.to_thread(self._grammars.close)
+
+    async def _grammar(self, request: TokenRequest) -> GrammarMask | None:
+        """Compiled before the engine hears of the request, so that nobody waits for it there."""
+        if request.grammar is None:
+            return None
+        if self._grammars is None:
+            self._grammars = GrammarCompiler(self.card.vocabulary, self.tokenizer)
+        grammar = await asyncio.wrap_future(self._grammars.start(request.grammar))
+        self._running_engine()
+        return grammar
 
     @property
     def _result(self) -> Loaded:
@@ -105,7 +120,10 @@ class LlamaBackend:
         for item in emitted:
             mailbox = self._mailboxes.get(item.key)
             if mailbox is not None:
-                mailbox.put(item.token_ids, item.finish, item.num_cached)
+                if item.failure is None:
+                    mailbox.put(item.step)
+                else:
+                    mailbox.fail(item.failure)
 
     def _on_stopped(self, failure: JarvisError | None) -> None:
         reason = str(failure) if failure else "the engine was closed"

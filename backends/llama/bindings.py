@@ -18,7 +18,6 @@ from backends.llama.memory import MemoryFacts
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import Copy, Discard, Drop, MemoryOperation, Park, Restore, Share
 from core.errors import EngineFailed, ModelLoadError
-from core.sampling import SamplingPlan
 from core.setting_types import FlashAttention, KvCacheType
 from core.vocabulary import Vocabulary
 
@@ -43,7 +42,6 @@ _FLASH_ATTENTION = {FlashAttention.AUTO: -1, FlashAttention.OFF: 0, FlashAttenti
 _LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 _FILE_TYPE_ALL_F32 = 0
 _VOCABULARY_BYTE_LEVEL = 2
-_RANDOM_SEED = 0xFFFFFFFF
 _NO_SLOT_FOUND = 1
 
 
@@ -364,31 +362,3 @@ class NativeContext:
         if self._handle:
             llama_cpp.llama_free(self._handle)
             self._handle = self._memory = None
-
-
-class NativeSampler:
-    """Draws by one plan: temperature, min_p, top_k, top_p, then the draw (core/sampling.py)."""
-
-    def __init__(self, plan: SamplingPlan) -> None:
-        self._chain = llama_cpp.llama_sampler_chain_init(
-            llama_cpp.llama_sampler_chain_default_params()
-        )
-        stages = [llama_cpp.llama_sampler_init_temp(plan.drawing_temperature)]
-        if plan.min_p > 0.0:
-            stages.append(llama_cpp.llama_sampler_init_min_p(plan.min_p, 1))
-        if plan.top_k is not None:
-            stages.append(llama_cpp.llama_sampler_init_top_k(plan.top_k))
-        if plan.top_p < 1.0:
-            stages.append(llama_cpp.llama_sampler_init_top_p(plan.top_p, 1))
-        stages.append(llama_cpp.llama_sampler_init_dist(_RANDOM_SEED))
-        for stage in stages:
-            llama_cpp.llama_sampler_chain_add(self._chain, stage)
-
-    def draw(self, context: NativeContext, batch_index: int) -> int:
-        """The id drawn from the logits of the token at `batch_index` of the last batch."""
-        return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, batch_index))
-
-    def close(self) -> None:
-        if self._chain:
-            llama_cpp.llama_sampler_free(self._chain)
-            self._chain = None

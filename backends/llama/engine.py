@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backends.base import ModelCard, TokenRequest
+from backends.base import ModelCard, TokenRequest, TokenStep
 from backends.llama import thread_waits
+from backends.llama.grammar_masks import GrammarMask
 from backends.llama.options import LlamaOptions
 from backends.llama.scheduler import Scheduler
 from backends.llama.sequence import Arrival
@@ -37,12 +38,11 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """Generated ids of one sequence. `num_cached` of its prompt were not computed for it."""
+    """What was generated of one sequence, or why it failed: then nothing else comes of it."""
 
     key: int
-    token_ids: list[int]
-    finish: FinishReason | None
-    num_cached: int
+    step: TokenStep
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class EngineListener:
 class _Submit:
     key: int
     request: TokenRequest
+    grammar: GrammarMask | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,9 @@ class EngineThread:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, key: int, request: TokenRequest) -> None:
+    def submit(self, key: int, request: TokenRequest, grammar: GrammarMask | None) -> None:
         """From any thread. Keys grow and are never reused."""
-        self._commands.put(_Submit(key, request))
+        self._commands.put(_Submit(key, request, grammar))
 
     def abort(self, key: int) -> None:
         """From any thread; unknown and finished keys are fine."""
@@ -167,16 +168,8 @@ class EngineThread:
             return
         request = command.request
         self._live[command.key] = request
-        runner.begin(command.key, request.sampling)
-        scheduler.submit(
-            Arrival(
-                command.key,
-                request.prompt_ids,
-                request.max_tokens,
-                request.priority,
-                request.cache_salt,
-            )
-        )
+        runner.begin(command.key, request, command.grammar)
+        scheduler.submit(_arrival(command.key, request))
 
     def _drop(self, key: int, scheduler: Scheduler, runner: "Runner") -> None:
         if self._live.pop(key, None) is not None:
@@ -191,8 +184,11 @@ class EngineThread:
             self._listener.emitted(emitted)
 
     def _accept(self, drawn: "Drawn", scheduler: Scheduler, runner: "Runner") -> Emitted:
+        if drawn.failure is not None:
+            self._drop(drawn.key, scheduler, runner)
+            return Emitted(drawn.key, TokenStep(()), drawn.failure)
         request = self._live[drawn.key]
-        token_ids = _up_to_end(drawn.token_ids, request.end_ids)
+        token_ids = _up_to_end([each.token_id for each in drawn.draws], request.end_ids)
         num_output = scheduler.accept(drawn.key, token_ids)
         num_cached = scheduler.num_cached(drawn.key)
         finish: FinishReason | None = None
@@ -202,7 +198,25 @@ class EngineThread:
             finish = FinishReason.LENGTH
         if finish is not None:
             self._drop(drawn.key, scheduler, runner)
-        return Emitted(drawn.key, token_ids, finish, num_cached)
+        scores = tuple(each.score for each in drawn.draws[: len(token_ids)] if each.score)
+        step = TokenStep(tuple(token_ids), finish, num_cached, scores, drawn.prompt_scores)
+        return Emitted(drawn.key, step)
+
+
+def _arrival(key: int, request: TokenRequest) -> Arrival:
+    """A prompt that is scored is computed anew: a salt of its own finds no prefix. Guesses are not
+    worth their while where each mask waits for the id before.
+    """
+    scores_prompt = request.num_prompt_logprobs is not None
+    return Arrival(
+        key,
+        request.prompt_ids,
+        request.max_tokens,
+        request.priority,
+        ("scored", key) if scores_prompt else request.cache_salt,
+        scores_prompt,
+        can_draft=request.grammar is None,
+    )
 
 
 def _up_to_end(token_ids: list[int], end_ids: frozenset[int]) -> list[int]:

@@ -15,7 +15,8 @@ class Limits:
     memory can share and drop cells: prefixes and drafts need it. Drafts are made while at most
     `max_drafting` run. There are never more than `most_slots` slots. Idle prefixes beyond
     `max_idle` cells and half of what live sequences hold are parked in ordinary memory, which takes
-    `max_parked` ids. With `slot_cells`, each slot has so many cells of its own; else all share
+    `max_parked` ids. A step computes the logits of at most `max_scored` ids of prompts that are to
+    be scored. With `slot_cells`, each slot has so many cells of its own; else all share
     `num_cells`.
     """
 
@@ -29,6 +30,7 @@ class Limits:
     max_idle: int = 0
     max_parked: int = 0
     slot_cells: int | None = None
+    max_scored: int = 1 << 20
 
     def __post_init__(self) -> None:
         if self.reuse and not self.slot_cells and 2 * self.max_running > self.most_slots:

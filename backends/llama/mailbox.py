@@ -4,11 +4,11 @@ However slowly a reader reads, what waits for it is one list of ids, bounded by 
 """
 
 import asyncio
-from collections.abc import Sequence
 
 from backends.base import TokenStep
 from core.errors import EngineFailed
 from core.events import FinishReason
+from core.scores import ScoredToken
 
 
 class Mailbox:
@@ -16,18 +16,20 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._token_ids: list[int] = []
+        self._scores: list[ScoredToken] = []
+        self._prompt_scores: tuple[ScoredToken, ...] = ()
         self._num_cached = 0
         self._finish: FinishReason | None = None
         self._failure: str | None = None
         self._filled = asyncio.Event()
 
-    def put(
-        self, token_ids: Sequence[int], finish: FinishReason | None, num_cached: int = 0
-    ) -> None:
-        """`num_cached` as in TokenStep."""
-        self._token_ids.extend(token_ids)
-        self._finish = finish
-        self._num_cached = num_cached
+    def put(self, step: TokenStep) -> None:
+        """Joined to what was not taken yet."""
+        self._token_ids += step.token_ids
+        self._scores += step.scores
+        self._prompt_scores += step.prompt_scores
+        self._finish = step.finish
+        self._num_cached = step.num_cached
         self._filled.set()
 
     def fail(self, reason: str) -> None:
@@ -44,6 +46,14 @@ class Mailbox:
             raise EngineFailed(self._failure)
         if self._failure is not None:
             self._filled.set()
-        step = TokenStep(tuple(self._token_ids), self._finish, self._num_cached)
+        step = TokenStep(
+            tuple(self._token_ids),
+            self._finish,
+            self._num_cached,
+            tuple(self._scores),
+            self._prompt_scores,
+        )
         self._token_ids.clear()
+        self._scores.clear()
+        self._prompt_scores = ()
         return step

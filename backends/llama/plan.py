@@ -79,8 +79,9 @@ MemoryOperation = Share | Copy | Drop | Park | Restore | Discard
 class Work:
     """Compute `token_ids` at positions `start`… of `slot`.
 
-    Logits are wanted for the last `num_rows` of them: none inside a prompt, one at its end and for
-    a decoded id, more where the ids after the first are a draft.
+    Ids are drawn from the logits of the last `num_rows` of them: none inside a prompt, one at its
+    end and for a decoded id, more where the ids after the first are a draft. With `scores_all`,
+    the logits of all ids are wanted, to say what the model thought of the prompt.
     """
 
     key: int
@@ -88,6 +89,12 @@ class Work:
     start: int
     token_ids: tuple[int, ...]
     num_rows: int
+    scores_all: bool = False
+
+    @property
+    def num_logits(self) -> int:
+        """For how many ids, the last ones, logits are computed."""
+        return len(self.token_ids) if self.scores_all else self.num_rows
 
     @property
     def draft(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ Paths with another salt have another root and are never found. As in SGLang's Ra
 a node counts on all nodes above it, and only what is unlocked goes, from the end of a path.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from backends.llama.plan import Span
@@ -20,7 +20,7 @@ class Node:
     parent: "Node | None"
     token_ids: list[int]
     end: int
-    salt: str | None
+    salt: Hashable
     slot: int | None = None
     span: Span | None = None
     num_locks: int = 0
@@ -102,7 +102,7 @@ class PrefixTree:
         self.num_tokens = 0
         self.num_locked = 0
         self.num_parked = 0
-        self._roots: dict[str | None, Node] = {}
+        self._roots: dict[Hashable, Node] = {}
         self._leaves: set[Node] = set()
         self._parked: set[Node] = set()
         self._span_users: dict[Span, int] = {}
@@ -117,13 +117,13 @@ class PrefixTree:
         """Resident ids that nothing holds."""
         return self.num_tokens - self.num_locked
 
-    def root(self, salt: str | None) -> Node:
+    def root(self, salt: Hashable) -> Node:
         root = self._roots.get(salt)
         if root is None:
             root = self._roots[salt] = Node(None, [], 0, salt)
         return root
 
-    def match(self, salt: str | None, token_ids: list[int], limit: int) -> Match:
+    def match(self, salt: Hashable, token_ids: list[int], limit: int) -> Match:
         """The longest computed start of `token_ids[:limit]`. Changes nothing."""
         node = self._roots.get(salt)
         if node is None:

@@ -1,24 +1,24 @@
 """Runs step plans on the native objects it owns. Lives on the engine thread; decides nothing."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
-from backends.base import ModelCard
-from backends.llama.bindings import (
-    LogRoute,
-    NativeBatch,
-    NativeContext,
-    NativeModel,
-    NativeSampler,
-)
+from backends.base import ModelCard, TokenRequest
+from backends.llama.bindings import LogRoute, NativeBatch, NativeContext, NativeModel
+from backends.llama.drawer import Draw, Drawer, is_plain, scored
+from backends.llama.grammar_masks import GrammarMask
 from backends.llama.limits import MOST_SLOTS, Limits
 from backends.llama.memory import MemoryKind
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import StepPlan, Work
 from backends.llama.sizing import Room, Sizes, choose, separated
-from core.sampling import SamplingPlan
+from core.drawing import Row
+from core.errors import EngineFailed
+from core.scores import ScoredToken
 
 # Beyond this many running sequences, a batch has no room to compute guesses for nothing.
 DRAFTING_SEQUENCES = 2
@@ -26,21 +26,55 @@ DRAFTING_SEQUENCES = 2
 IDLE_CELLS = 256
 
 
+# Beside others' steps, this much memory holds the logits of prompts that are to be scored.
+SCORED_BYTES = 64 << 20
+
+
+Logits = NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The next ids of one sequence: one, and one more for each id of a draft that held."""
+    """The next ids of one sequence: one, and one more for each id of a draft that held.
+
+    `draws` has each one's score where asked for; `prompt_scores` come with the first. `failure`
+    is why no id could be drawn.
+    """
 
     key: int
-    token_ids: list[int]
+    draws: list[Draw]
+    prompt_scores: tuple[ScoredToken, ...] = ()
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The logits of `work`: so many rows, from `first_row`, of batch tokens from `batch_index`."""
+    """The logits of `work`: `num_logits` rows from `first_row` on."""
 
     work: Work
     first_row: int
-    batch_index: int
+
+    @property
+    def first_drawn(self) -> int:
+        return self.first_row + self.work.num_logits - self.work.num_rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """What is known of a prompt's scores, by position of the id; none for the first id."""
+
+    prompt_ids: tuple[int, ...]
+    num_top: int
+    scores: dict[int, ScoredToken]
+
+    def add(self, row: Row, position: int) -> None:
+        """The row of the id at `position` tells of the next one."""
+        following = position + 1
+        if following < len(self.prompt_ids):
+            self.scores[following] = scored(row, self.prompt_ids[following], self.num_top)
+
+    def taken(self) -> tuple[ScoredToken, ...]:
+        return tuple(self.scores[position] for position in range(1, len(self.prompt_ids)))
 
 
 class Runner:
@@ -58,6 +92,8 @@ class Runner:
             if kind is MemoryKind.PLAIN:
                 sizes = separated(sizes, options.wishes, room)
             self.limits = _limits(options, sizes, kind, room)
+            vocabulary = self.model.num_vocabulary
+            self.limits = replace(self.limits, max_scored=max(SCORED_BYTES // 4 // vocabulary, 1))
             self._context = NativeContext(self.model, options, self.limits, kind.num_holders)
         except BaseException:
             self.model.close()
@@ -67,7 +103,9 @@ class Runner:
             num_holders=kind.num_holders,
             num_slots=self.limits.num_slots,
         )
-        self._samplers: dict[int, NativeSampler] = {}
+        self._drawers: dict[int, Drawer] = {}
+        self._scorings: dict[int, _Scoring] = {}
+        self._random = np.random.default_rng()
 
     def describe(self, name: str) -> ModelCard:
         return ModelCard(
@@ -78,15 +116,16 @@ class Runner:
             is_byte_level=self.model.is_byte_level,
         )
 
-    def begin(self, key: int, plan: SamplingPlan) -> None:
-        """Before a sequence's first step; greedy ones need no native sampler."""
-        if not plan.is_greedy:
-            self._samplers[key] = NativeSampler(plan)
+    def begin(self, key: int, request: TokenRequest, grammar: GrammarMask | None) -> None:
+        """Before a sequence's first step."""
+        if not is_plain(request):
+            self._drawers[key] = Drawer(request, grammar, self._random)
+        if request.num_prompt_logprobs is not None:
+            self._scorings[key] = _Scoring(request.prompt_ids, request.num_prompt_logprobs, {})
 
     def forget(self, key: int) -> None:
-        sampler = self._samplers.pop(key, None)
-        if sampler is not None:
-            sampler.close()
+        self._drawers.pop(key, None)
+        self._scorings.pop(key, None)
 
     def run(self, plan: StepPlan) -> list[Drawn]:
         """Does the plan's operations, computes its work, draws ids where logits were wanted."""
@@ -99,8 +138,6 @@ class Runner:
         return self._draw(rows) if rows else []
 
     def close(self) -> None:
-        for key in tuple(self._samplers):
-            self.forget(key)
         self._batch.close()
         self._context.close()
         self.model.close()
@@ -117,10 +154,9 @@ class Runner:
             token_ids += work.token_ids
             positions += range(work.start, work.start + length)
             slots += [work.slot] * length
-            if work.num_rows:
-                first = len(token_ids) - work.num_rows
-                rows.append(_Rows(work, len(wanted), first))
-                wanted += range(first, len(token_ids))
+            if work.num_logits:
+                rows.append(_Rows(work, len(wanted)))
+                wanted += range(len(token_ids) - work.num_logits, len(token_ids))
         count = len(token_ids)
         batch = self._batch
         batch.token_ids[:count] = token_ids
@@ -131,22 +167,49 @@ class Runner:
         return rows
 
     def _draw(self, rows: list[_Rows]) -> list[Drawn]:
-        num_rows = rows[-1].first_row + rows[-1].work.num_rows
-        best = self._context.logits(num_rows).argmax(axis=1).tolist()
-        return [Drawn(each.work.key, self._follow(each, best)) for each in rows]
+        logits = self._context.logits(rows[-1].first_row + rows[-1].work.num_logits)
+        for each in rows:
+            if each.work.scores_all:
+                self._score(each, logits)
+        drawing = [each for each in rows if each.work.num_rows]
+        if all(each.work.key not in self._drawers for each in rows) and drawing == rows:
+            best = logits.argmax(axis=1).tolist()
+            return [self._best(each, best) for each in rows]
+        return [self._drawn(each, logits) for each in drawing]
 
-    def _follow(self, rows: _Rows, best: list[int]) -> list[int]:
+    def _score(self, rows: _Rows, logits: Logits) -> None:
+        scoring = self._scorings[rows.work.key]
+        for offset in range(rows.work.num_logits):
+            scoring.add(logits[rows.first_row + offset], rows.work.start + offset)
+
+    def _best(self, rows: _Rows, best: list[int]) -> Drawn:
         """The id after the work's last certain one; after each id of the draft that it equals."""
-        sampler = self._samplers.get(rows.work.key)
-        drawn: list[int] = []
+        draft = rows.work.draft
+        draws: list[Draw] = []
         for offset in range(rows.work.num_rows):
-            if sampler is None:
-                drawn.append(best[rows.first_row + offset])
-            else:
-                drawn.append(sampler.draw(self._context, rows.batch_index + offset))
-            if offset + 1 < rows.work.num_rows and rows.work.draft[offset] != drawn[-1]:
+            draws.append(Draw(best[rows.first_drawn + offset], None))
+            if offset < len(draft) and draft[offset] != draws[-1].token_id:
                 break
-        return drawn
+        return Drawn(rows.work.key, draws, self._prompt_scores(rows.work.key))
+
+    def _drawn(self, rows: _Rows, logits: Logits) -> Drawn:
+        """The same, row by row: what was drawn before counts for the next."""
+        key, draft = rows.work.key, rows.work.draft
+        drawer = self._drawers.get(key)
+        draws: list[Draw] = []
+        for offset in range(rows.work.num_rows):
+            row = logits[rows.first_drawn + offset]
+            try:
+                draws.append(drawer.draw(row) if drawer else Draw(int(row.argmax()), None))
+            except EngineFailed as error:
+                return Drawn(key, [], failure=str(error))
+            if offset < len(draft) and draft[offset] != draws[-1].token_id:
+                break
+        return Drawn(key, draws, self._prompt_scores(key))
+
+    def _prompt_scores(self, key: int) -> tuple[ScoredToken, ...]:
+        scoring = self._scorings.pop(key, None)
+        return scoring.taken() if scoring else ()
 
 
 def _slot(work: Work) -> int:

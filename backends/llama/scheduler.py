@@ -26,6 +26,7 @@ class Scheduler:
         self._by_key: dict[int, Sequence] = {}
         self._planned: dict[int, Work] = {}
         self._budget = limits.batch_tokens
+        self._num_scorable = limits.max_scored
         self.num_preemptions = 0
 
     @property
@@ -92,6 +93,7 @@ class Scheduler:
         """Decides a step and takes its cells; the caller must run it before asking again."""
         self._publish_prompts()
         self._planned, self._budget = {}, self._limits.batch_tokens
+        self._num_scorable = self._limits.max_scored
         self._plan_decodes()
         self._admit_waiting()
         self._plan_prefills()
@@ -126,7 +128,7 @@ class Scheduler:
         """A guess that costs nobody else a cell, a place in the batch, or a prefix."""
         num_free = self._kv.num_free - self._limits.max_drafting
         limit = min(sequence.num_left - 1, num_free, self._budget // 2)
-        if limit < 1:
+        if limit < 1 or not sequence.arrival.can_draft:
             return ()
         sequence.drafter = sequence.drafter or Drafter()
         return sequence.drafter.propose(sequence.token_ids, limit)
@@ -168,6 +170,8 @@ class Scheduler:
 
     def _prefill(self, sequence: Sequence) -> None:
         length = min(sequence.num_pending, self._budget)
+        if sequence.must_score:
+            length = min(length, self._num_scorable)
         if length and sequence.slot is not None and self._make_room(length, sequence):
             self._add(sequence, min(length, self._budget), ())
 
@@ -192,14 +196,17 @@ class Scheduler:
         start = sequence.num_computed
         token_ids = (*sequence.token_ids[start : start + length], *draft)
         is_whole = start + length == len(sequence.token_ids)
+        scores_all = sequence.must_score
         self._kv.take(sequence, len(token_ids))
         self._budget -= len(token_ids)
+        self._num_scorable -= len(token_ids) if scores_all else 0
         self._planned[sequence.key] = Work(
             key=sequence.key,
             slot=sequence.slot,
             start=start,
             token_ids=token_ids,
             num_rows=1 + len(draft) if is_whole else 0,
+            scores_all=scores_all,
         )
 
 

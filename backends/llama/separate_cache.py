@@ -6,7 +6,7 @@ costs about a hundredth of computing it; what a slot held before is parked in or
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from backends.llama.limits import Limits
@@ -25,7 +25,7 @@ class _Prefix:
     """The first `end` of `token_ids` are computed: in a slot, or in a span."""
 
     token_ids: list[int]
-    salt: str | None
+    salt: Hashable
     end: int = 0
     slot: int | None = None
     span: Span | None = None

@@ -1,5 +1,6 @@
 """Owns one sequence as the scheduler sees it: its ids and how many of them are computed."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -19,14 +20,17 @@ class Phase(Enum):
 class Arrival:
     """A sequence as it comes. Keys grow with arrival; the lower `priority` goes first.
 
-    `salt` keeps prefixes apart: they are shared among sequences of the same salt alone.
+    `salt` keeps prefixes apart: they are shared among sequences of the same salt alone. With
+    `scores_prompt`, the logits of all its prompt are wanted, so its salt must be its own.
     """
 
     key: int
     prompt_ids: tuple[int, ...]
     max_tokens: int
     priority: int = 0
-    salt: str | None = None
+    salt: Hashable = None
+    scores_prompt: bool = False
+    can_draft: bool = True
 
     def __post_init__(self) -> None:
         if not self.prompt_ids or self.max_tokens < 1:
@@ -70,6 +74,12 @@ class Sequence:
     def num_pending(self) -> int:
         """Ids that are known but not yet computed; the last of them yields the next id."""
         return len(self.token_ids) - self.num_computed
+
+    @property
+    def must_score(self) -> bool:
+        """Whether the next id to compute is of a prompt whose scores are wanted."""
+        arrival = self.arrival
+        return arrival.scores_prompt and self.num_computed < len(arrival.prompt_ids) - 1
 
     @property
     def num_output(self) -> int:

@@ -55,6 +55,16 @@ class NativeReference:
     def close(self) -> None:
         llama_cpp.llama_model_free(self._model)
 
+    def logits(self, prompt_ids: Sequence[int]) -> NDArray[np.float32]:
+        """(vocabulary,): what follows the prompt."""
+        context = _open(self._model)
+        try:
+            for position, token_id in enumerate(prompt_ids):
+                row = self._decode(context, token_id, position)
+            return row.copy()
+        finally:
+            llama_cpp.llama_free(context)
+
     def _answer(self, prompt_ids: tuple[int, ...], num_tokens: int) -> RightAnswer:
         context = _open(self._model)
         try:

@@ -12,9 +12,9 @@ from core.events import FinishReason
 
 async def test_a_lagging_reader_gets_all_ids_in_one_step() -> None:
     mailbox = Mailbox()
-    mailbox.put([1], None)
-    mailbox.put([2], None)
-    mailbox.put([3], FinishReason.LENGTH)
+    mailbox.put(TokenStep((1,)))
+    mailbox.put(TokenStep((2,)))
+    mailbox.put(TokenStep((3,), FinishReason.LENGTH))
     assert await mailbox.take() == TokenStep((1, 2, 3), FinishReason.LENGTH)
 
 
@@ -23,13 +23,13 @@ async def test_a_waiting_reader_is_woken() -> None:
     reader = asyncio.ensure_future(mailbox.take())
     await asyncio.sleep(0)
     assert not reader.done()
-    mailbox.put([7], None)
+    mailbox.put(TokenStep((7,)))
     assert await reader == TokenStep((7,))
 
 
 async def test_ids_before_a_failure_are_delivered_then_the_failure() -> None:
     mailbox = Mailbox()
-    mailbox.put([1], None)
+    mailbox.put(TokenStep((1,)))
     mailbox.fail("the engine died")
     assert await mailbox.take() == TokenStep((1,))
     with pytest.raises(EngineFailed, match="the engine died"):
@@ -38,6 +38,6 @@ async def test_ids_before_a_failure_are_delivered_then_the_failure() -> None:
 
 async def test_a_finished_sequence_stays_finished_when_the_engine_dies() -> None:
     mailbox = Mailbox()
-    mailbox.put([1], FinishReason.STOP)
+    mailbox.put(TokenStep((1,), FinishReason.STOP))
     mailbox.fail("the engine died")
     assert await mailbox.take() == TokenStep((1,), FinishReason.STOP)
