@@ -120,14 +120,17 @@ class Scheduler:
         decoding = [s for s in self._admitted if s.phase is Phase.DECODE]
         may_draft = self._limits.reuse and len(decoding) <= self._limits.max_drafting
         self._kv.free_up(len(decoding))
-        for sequence in decoding:
+        for num_before, sequence in enumerate(decoding):
             if sequence.phase is Phase.DECODE and self._make_room(1, sequence):
-                self._add(sequence, 1, self._draft(sequence) if may_draft else ())
+                num_spare = self._budget - (len(decoding) - num_before)
+                self._add(sequence, 1, self._draft(sequence, num_spare) if may_draft else ())
 
-    def _draft(self, sequence: Sequence) -> tuple[int, ...]:
-        """A guess that costs nobody else a cell, a place in the batch, or a prefix."""
+    def _draft(self, sequence: Sequence, num_spare: int) -> tuple[int, ...]:
+        """A guess that costs nobody else a cell, a place in the batch, or a prefix. `num_spare` are
+        the places that those who decode leave.
+        """
         num_free = self._kv.num_free - self._limits.max_drafting
-        limit = min(sequence.num_left - 1, num_free, self._budget // 2)
+        limit = min(sequence.num_left - 1, num_free, num_spare, self._budget // 2)
         if limit < 1 or not sequence.arrival.can_draft:
             return ()
         sequence.drafter = sequence.drafter or Drafter()

@@ -48,6 +48,7 @@ class Simulator:
     outputs: dict[int, list[int]] = field(default_factory=dict)
     finished: list[int] = field(default_factory=list)
     first_tokens: list[int] = field(default_factory=list)
+    scored: dict[int, set[int]] = field(default_factory=dict)
     num_computed: int = 0
     num_restored: int = 0
     parked: dict[Span, list[tuple[int, ...]]] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class Simulator:
     def submit(self, arrival: Arrival) -> None:
         self.arrivals[arrival.key] = arrival
         self.outputs[arrival.key] = []
+        self.scored[arrival.key] = set()
         self.scheduler.submit(arrival)
 
     def step(self) -> StepPlan:
@@ -70,6 +72,8 @@ class Simulator:
         assert len({work.slot for work in plan.work}) == len(plan.work)
         for work in plan.work:
             self._compute(work)
+        num_scored = sum(work.num_logits for work in plan.work if work.scores_all)
+        assert num_scored <= self.limits.max_scored
         kv = self.scheduler.kv
         assert len(self.cells) == kv.num_cells - kv.num_free <= kv.num_cells
         assert sum(span.num_tokens for span in self.parked) == kv.num_parked
@@ -164,12 +168,23 @@ class Simulator:
         certain = work.token_ids[: len(work.token_ids) - len(work.draft)]
         assert list(certain) == known[work.start : work.start + len(certain)]
         assert (work.num_rows > 0) == (work.start + len(certain) == len(known))
+        self._score(work)
         for index in range(len(work.token_ids)):
             history = (*known[: work.start], *work.token_ids[: index + 1])
             self.cells.append(Cell(history, {work.slot}))
         most = self.limits.slot_cells or self.limits.num_cells
         assert len(list(self._held(work.slot, 0, most + 1))) <= most
         self.num_computed += len(work.token_ids)
+
+    def _score(self, work: Work) -> None:
+        arrival = self.arrivals[work.key]
+        last = len(arrival.prompt_ids) - 1
+        assert work.scores_all == (arrival.scores_prompt and work.start < last)
+        if work.scores_all:
+            assert work.num_logits == len(work.token_ids)
+            self.scored[work.key] |= set(range(work.start, work.start + work.num_logits))
+        if arrival.scores_prompt and work.num_rows:
+            assert self.scored[work.key] >= set(range(last)), "all that precede are scored"
 
     def _accept(self, work: Work) -> None:
         key, arrival = work.key, self.arrivals[work.key]

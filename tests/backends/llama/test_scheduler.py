@@ -33,6 +33,7 @@ def limits(draw: st.DrawFn) -> Limits:
         max_drafting=draw(st.integers(0, 3)),
         max_idle=draw(st.integers(0, 30)),
         max_parked=draw(st.sampled_from([0, 40, 1000])),
+        max_scored=draw(st.sampled_from([1, 3, 1000])),
     )
 
 
@@ -47,12 +48,15 @@ def workloads(draw: st.DrawFn) -> tuple[Limits, list[tuple[str, Arrival | int]]]
         fresh = draw(st.lists(st.integers(0, 1), max_size=chosen.num_cells))
         prompt = tuple([*base[:kept], *fresh, 1][: draw(st.integers(1, chosen.num_cells))])
         most = chosen.num_cells - len(prompt) + 1
+        is_scored = draw(st.sampled_from([False, False, False, True]))
         arrival = Arrival(
             key,
             prompt,
             draw(st.integers(1, most)),
             priority=draw(st.sampled_from([0, 0, 0, -1, 1])),
-            salt=draw(st.sampled_from([None, None, "a"])),
+            salt=("scored", key) if is_scored else draw(st.sampled_from([None, None, "a"])),
+            scores_prompt=is_scored,
+            can_draft=draw(st.booleans()),
         )
         actions.append(("submit", arrival))
         for _ in range(draw(st.integers(0, 4))):
