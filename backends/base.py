@@ -5,7 +5,7 @@ an engine gets ids and a sampling plan, and gives back ids.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.errors import ContextLengthExceeded
@@ -13,6 +13,7 @@ from core.events import FinishReason
 from core.grammar import Grammar
 from core.lifecycle import EngineStatus, LoadProgress
 from core.sampling import SamplingPlan
+from core.sampling_defaults import SamplingValues
 from core.scores import MAX_TOP_LOGPROBS, ScoredToken
 from core.vocabulary import Vocabulary
 
@@ -21,7 +22,11 @@ from core.vocabulary import Vocabulary
 class ModelCard:
     """What a loaded model is. `context_window` is in tokens, prompt and answer together.
 
-    `is_byte_level` tells a byte-level BPE vocabulary from a sentencepiece one.
+    `is_byte_level` tells a byte-level BPE vocabulary from a sentencepiece one. `engine_build` names
+    the engine, its version, and the number formats it computes in; `weights_digest` is that of the
+    files as they were given (backends/weights_digest.py): the same answers can be expected of the
+    same two only. `recommended` is the sampling that the model's metadata recommends, and
+    `unsupported_fields` are the request fields that this engine can't honour.
     """
 
     name: str
@@ -29,6 +34,10 @@ class ModelCard:
     context_window: int
     chat_template: str | None
     is_byte_level: bool
+    engine_build: str
+    weights_digest: str
+    recommended: SamplingValues = field(default_factory=dict)
+    unsupported_fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

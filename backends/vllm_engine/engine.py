@@ -7,6 +7,7 @@ and EngineFailed here. vLLM computes in a process of its own, with workers below
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import multiprocessing
 import traceback
@@ -18,19 +19,21 @@ import psutil
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import tokens_input
 from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from backends.base import TokenRequest, TokenStep
 from backends.vllm_engine.children import child_ids
+from backends.vllm_engine.sampling_params import (
+    needs_preparing,
+    only_our_end_ids,
+    sampling_params,
+)
+from backends.vllm_engine.steps import step_of
 from core.errors import EngineFailed, ModelLoadError
-from core.events import FinishReason
 
 _ENGINE_PROCESS = "EngineCore"
 _GRACE_S = 10.0
-_ALL_IDS = 0
-_FINISHES = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
 def argument_names() -> frozenset[str]:
@@ -47,22 +50,6 @@ def reads_gguf() -> bool:
     """Whether vllm-gguf-plugin is there, whose kernels are for CUDA."""
     has_plugin = importlib.util.find_spec("vllm_gguf_plugin") is not None
     return has_plugin and bool(current_platform.is_cuda())
-
-
-def sampling_params(request: TokenRequest) -> SamplingParams:
-    """Every rule of vLLM's own is off: it stops at the request's end ids and nothing else."""
-    plan = request.sampling
-    return SamplingParams(
-        temperature=0.0 if plan.is_greedy else plan.drawing_temperature,
-        top_p=plan.top_p,
-        top_k=_ALL_IDS if plan.top_k is None else plan.top_k,
-        min_p=plan.min_p,
-        max_tokens=request.max_tokens,
-        stop_token_ids=sorted(request.end_ids),
-        ignore_eos=True,
-        detokenize=False,
-        output_kind=RequestOutputKind.DELTA,
-    )
 
 
 class VllmEngine:
@@ -110,15 +97,33 @@ class VllmEngine:
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         """Raises EngineFailed. Closing the generator waits until the abort is on its way."""
         prompt = tokens_input(list(request.prompt_ids), cache_salt=request.cache_salt)
-        outputs = self._llm.generate(
-            prompt, sampling_params(request), request.id, priority=request.priority
-        )
+        params = sampling_params(request)
+        if needs_preparing(request):
+            prompt = await self._prepared(prompt, params, request)
+        outputs = self._llm.generate(prompt, params, request.id, priority=request.priority)
         async with aclosing(outputs):
             while True:
-                step = _step(await self._next_output(outputs))
+                step = step_of(await self._next_output(outputs), request)
                 yield step
                 if step.finish is not None:
                     return
+
+    async def _prepared(self, prompt: Any, params: Any, request: TokenRequest) -> Any:
+        """What vLLM makes of a request, in a thread: it may compile a grammar for a second."""
+        process = functools.partial(
+            self._llm.input_processor.process_inputs,
+            request.id,
+            prompt,
+            params,
+            supported_tasks=await self._llm.get_supported_tasks(),
+            priority=request.priority,
+        )
+        try:
+            prepared = await asyncio.to_thread(process)
+        except ValueError as error:
+            raise EngineFailed(f"vLLM refused the request: {_one_line(error)}") from error
+        only_our_end_ids(prepared.sampling_params)
+        return prepared
 
     async def _next_output(self, outputs: AsyncGenerator[Any, None]) -> Any:
         try:
@@ -178,15 +183,6 @@ def kill_starting_engine(others: frozenset[int]) -> None:
     `others` are the children that were there before the load: none of them is ours to end.
     """
     _kill(_descendants_of_engine(others))
-
-
-def _step(output: Any) -> TokenStep:
-    """Reused are whole blocks, as vLLM tells with the first ids and keeps telling after that."""
-    (choice,) = output.outputs
-    reason = choice.finish_reason
-    if reason is not None and reason not in _FINISHES:
-        raise EngineFailed(f"vLLM ended the sequence: {reason}")
-    return TokenStep(tuple(choice.token_ids), _FINISHES.get(reason), output.num_cached_tokens or 0)
 
 
 def _descendants_of_engine(others: frozenset[int]) -> list[psutil.Process]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigurationError
+from core.scores import MAX_TOP_LOGPROBS
 from core.settings import Settings, VllmDtype
 
 # What another variable owns, or what the seam rests on (None).
@@ -34,11 +35,14 @@ _OWNERS: Mapping[str, str | None] = {
     "generation_config": None,
     "override_generation_config": None,
     "skip_tokenizer_init": None,
+    "structured_outputs_config": None,
+    "max_logprobs": None,
     "logits_processors": None,
     "scheduling_policy": None,
     "runner": None,
     "tokenizer_mode": None,
 }
+_SEEDED_DRAWS = "backends.vllm_engine.seeded_draws:SeededDraws"
 _LONG_NAMES = {VllmDtype.HALF: "float16", VllmDtype.FLOAT: "float32"}
 
 
@@ -62,7 +66,9 @@ def engine_args(
     args: dict[str, Any] = {
         "model": str(model.path),
         "dtype": model.dtype,
-        "skip_tokenizer_init": True,
+        # Grammars need vLLM's own tokenizer; nothing else uses it.
+        "skip_tokenizer_init": False,
+        "structured_outputs_config": {"backend": "guidance"},
         "generation_config": "vllm",
         "runner": "generate",
         "scheduling_policy": "priority",
@@ -72,7 +78,11 @@ def engine_args(
         "gpu_memory_utilization": settings.vllm_gpu_memory_utilization,
         "enable_prefix_caching": settings.vllm_enable_prefix_caching,
         "enforce_eager": _is_eager(settings, is_cpu=is_cpu),
+        "max_logprobs": MAX_TOP_LOGPROBS,
     }
+    # vLLM takes no processors beside speculative decoding: see `unsupported_fields`.
+    if settings.vllm_speculative_config is None:
+        args["logits_processors"] = [_SEEDED_DRAWS]
     optional = {
         "max_num_seqs": settings.vllm_max_num_seqs,
         "quantization": settings.vllm_quantization,
@@ -82,6 +92,15 @@ def engine_args(
     }
     args |= {name: value for name, value in optional.items() if value is not None}
     return args | _extra_args(settings, known_names)
+
+
+def unsupported_fields(settings: Settings) -> frozenset[str]:
+    """Request fields that vLLM can't honour beside speculative decoding, which refuses logits
+    processors, its own for min_p and logit_bias too.
+    """
+    if settings.vllm_speculative_config is None:
+        return frozenset()
+    return frozenset({"seed", "min_p", "logit_bias"})
 
 
 def compute_dtype(settings: Settings, own: str | None) -> str:
