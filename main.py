@@ -22,7 +22,7 @@ from backends.delegate import Delegate
 from core.errors import ConfigurationError
 from core.lifecycle import LoadProgress
 from core.settings import Settings, load_settings
-from serving.service import GenerationService
+from serving.service import GenerationService, ServingOptions
 
 _ROOT = Path(__file__).resolve().parent
 _VARIABLES = {
@@ -123,7 +123,10 @@ def build_app(settings: Settings) -> FastAPI:
         return await open_backend(settings, report)
 
     delegate = Delegate(settings.inference_engine, open_chosen)
-    service = GenerationService(delegate, settings.chat_format)
+    options = ServingOptions(
+        settings.chat_format, settings.default_sampling, settings.use_model_sampling
+    )
+    service = GenerationService(delegate, options)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

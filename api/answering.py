@@ -4,7 +4,7 @@ Both fold the same events. The response begins when the first event has come, so
 that fails before is told by status; a failure after it is an `error` event, then the end.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sse_starlette import EventSourceResponse
@@ -12,14 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from api.bodies import Answer, AnswerShape
+from api.bodies import Answer, Labels
 from api.disconnect import ClientGone, while_connected
-from api.frames import Frames
+from api.frames import Frames, UsageStyle
 from api.json_response import JsonResponse
 from api.pump import Arrived, EventPump
 from api.request_log import RequestLog
+from api.scoring import ChoiceScores
+from api.shapes import AnswerShape, ChatShape
 from core.errors import JarvisError
-from serving.service import Generation
+from serving.generation import Generation
 
 PING_INTERVAL_S = 15
 _STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -28,25 +30,29 @@ _CLIENT_CLOSED_REQUEST = 499
 
 @dataclass(frozen=True, slots=True)
 class AnswerStyle:
-    """How the client wants the answer."""
+    """How the client wants the answer, and what it is told beside it."""
 
     shape: AnswerShape
-    model_id: str
+    labels: Labels
     is_stream: bool
-    includes_usage: bool
+    usage: UsageStyle
+    headers: Mapping[str, str]
 
 
 async def answer(
     request: Request, generations: Sequence[Generation], style: AnswerStyle
 ) -> Response:
     """Raises EngineUnavailable or EngineFailed where nothing was sent yet."""
-    content = Answer(style.shape, style.model_id, generations)
+    vocabulary = request.app.state.service.card.vocabulary
+    is_chat = isinstance(style.shape, ChatShape)
+    scores = [ChoiceScores(vocabulary, each, is_chat=is_chat) for each in generations]
+    content = Answer(style.shape, style.labels, generations, scores)
     pump = EventPump(generations, request.app.state.running)
     reply = _Reply(content, pump, RequestLog(content.id, generations))
     try:
         if style.is_stream:
             return await reply.streamed(request, style)
-        return await reply.plain(request)
+        return await reply.plain(request, style)
     except ClientGone:
         reply.end("gone")
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
@@ -72,15 +78,15 @@ class _Reply:
         self._pump.close()
         self._log.end(outcome)
 
-    async def plain(self, request: Request) -> Response:
+    async def plain(self, request: Request, style: AnswerStyle) -> Response:
         await while_connected(request, self._collect())
         self.end("done")
-        return JsonResponse(self._answer.whole())
+        return JsonResponse(self._answer.whole(), headers=style.headers)
 
     async def streamed(self, request: Request, style: AnswerStyle) -> Response:
         first = await while_connected(request, self._take())
-        frames = Frames(self._answer, includes_usage=style.includes_usage)
-        return _Stream(self._body(frames, first), self.end)
+        frames = Frames(self._answer, style.usage)
+        return _Stream(self._body(frames, first), self.end, style.headers)
 
     async def _take(self) -> Arrived:
         arrived = await self._pump.take()
@@ -115,10 +121,15 @@ class _Stream(EventSourceResponse):
     always has something to send may come late.
     """
 
-    def __init__(self, frames: AsyncIterator[bytes], end: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        frames: AsyncIterator[bytes],
+        end: Callable[[str], None],
+        headers: Mapping[str, str],
+    ) -> None:
         super().__init__(
             frames,
-            headers=_STREAM_HEADERS,
+            headers={**_STREAM_HEADERS, **headers},
             ping=PING_INTERVAL_S,
             sep="\n",
             client_close_handler_callable=self._on_gone,

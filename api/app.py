@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api import errors, openapi
-from api.routes import generate, information
+from api.routes import capabilities, generate, information
 from api.served_names import ServedNames
 from core.settings import Settings
 from serving.service import GenerationService
@@ -34,10 +34,12 @@ def create_app(settings: Settings, service: GenerationService, lifespan: Lifespa
     )
     app.state.service = service
     app.state.names = ServedNames(settings.served_model_id, settings.model_aliases)
+    app.state.refuses_unknown_fields = settings.strict_fields
     # What reads from the engine, for as long as it does: see `api/pump.py`.
     app.state.running = set()
     app.state.created = int(time.time())
     app.include_router(generate.router)
     app.include_router(information.router)
+    app.include_router(capabilities.router)
     errors.install(app)
     return app

@@ -1,6 +1,7 @@
 """Owns the bytes of a stream: each chunk of an answer as a server-sent event. Sends nothing."""
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from api.bodies import Answer
 from api.errors import body_of
 from api.pump import Arrived
 from core.errors import JarvisError
-from core.events import GenerationEvent, PromptScored, TextDelta
+from core.events import GenerationEvent, TextDelta
 
 _DONE = b"data: [DONE]\n\n"
 # Stands where a text will be: no JSON holds this byte.
@@ -25,18 +26,25 @@ class _AroundText:
     after: bytes
 
 
+class UsageStyle(Enum):
+    """NONE: no usage. LAST: in a chunk of its own at the end. EACH: also in every other chunk."""
+
+    NONE = auto()
+    LAST = auto()
+    EACH = auto()
+
+
 class Frames:
     """The frames of one answer, in bytes."""
 
-    def __init__(self, answer: Answer, *, includes_usage: bool) -> None:
+    def __init__(self, answer: Answer, usage: UsageStyle) -> None:
         self._answer = answer
-        self._includes_usage = includes_usage
-        self._extra: dict[str, Any] = {"usage": None} if includes_usage else {}
+        self._usage = usage
         self._around: dict[int, _AroundText] = {}
 
     def opening(self) -> bytes:
         """What a stream says before any text."""
-        return b"".join(_frame(chunk | self._extra) for chunk in self._answer.opening_chunks())
+        return b"".join(map(self._chunk, self._answer.opening_chunks()))
 
     def of(self, arrived: Arrived) -> bytes:
         """A frame an event."""
@@ -46,23 +54,36 @@ class Frames:
 
     def closing(self) -> bytes:
         """What follows the last choice's end."""
-        return _frame(self._answer.usage_chunk()) + _DONE if self._includes_usage else _DONE
+        if self._usage is UsageStyle.NONE:
+            return _DONE
+        return _frame(self._answer.usage_chunk()) + _DONE
 
     def error(self, error: JarvisError) -> bytes:
         return b"event: error\n" + _frame(body_of(error))
 
     def _event(self, index: int, event: GenerationEvent) -> bytes:
-        if isinstance(event, PromptScored):
-            return b""
-        if not isinstance(event, TextDelta):
-            return _frame(self._answer.end_chunk(index, event.finish_reason) | self._extra)
+        if not isinstance(event, TextDelta) or event.scores or self._usage is UsageStyle.EACH:
+            chunk = self._answer.event_chunk(index, event)
+            return b"" if chunk is None else self._chunk(chunk)
         around = self._around.get(index)
         if around is None:
             around = self._around[index] = self._made_around(index)
         return b"%b%b%b" % (around.before, _encode(event.text), around.after)
 
+    def _chunk(self, chunk: dict[str, Any]) -> bytes:
+        return _frame(chunk | self._extra())
+
+    def _extra(self) -> dict[str, Any]:
+        match self._usage:
+            case UsageStyle.NONE:
+                return {}
+            case UsageStyle.LAST:
+                return {"usage": None}
+            case UsageStyle.EACH:
+                return {"usage": self._answer.usage_until_now()}
+
     def _made_around(self, index: int) -> _AroundText:
-        chunk = self._answer.text_chunk(index, msgspec.Raw(_HOLE)) | self._extra
+        chunk = self._answer.text_chunk(index, msgspec.Raw(_HOLE)) | self._extra()
         return _AroundText(*_frame(chunk).split(_HOLE))
 
 

@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 from core.errors import EngineFailed, JarvisError
 from core.events import GenerationEvent, TextDelta
-from serving.service import Generation
+from serving.generation import Generation
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class EventPump:
             return
         last = events[-1]
         if isinstance(last, TextDelta) and isinstance(event, TextDelta):
-            events[-1] = TextDelta(last.text + event.text)
+            events[-1] = TextDelta(last.text + event.text, last.scores + event.scores)
         else:
             events.append(event)
 

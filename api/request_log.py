@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from api.pump import Arrived
 from core.events import GenerationEnd
-from serving.service import Generation
+from serving.generation import Generation
 
 logger = logging.getLogger(__name__)
 

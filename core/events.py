@@ -31,6 +31,13 @@ class PromptScored:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptEchoed:
+    """The prompt's text, which stands before the answer's where that was asked for."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationEnd:
     """The last event of a choice. As with OpenAI, the end token counts as a completion token.
 
@@ -43,4 +50,4 @@ class GenerationEnd:
     num_cached_tokens: int = 0
 
 
-GenerationEvent = PromptScored | TextDelta | GenerationEnd
+GenerationEvent = PromptScored | PromptEchoed | TextDelta | GenerationEnd

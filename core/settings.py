@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.sampling import LARGEST_PENALTY
+from core.sampling_defaults import FIELDS, SamplingValues, sampling_value
 from core.setting_types import (
     Accelerator,
     ChatFormatName,
@@ -90,6 +92,64 @@ class Settings(BaseSettings):
         default_factory=lambda: default_cache_dir({}),
         description="Where converted models and engine probes are kept. Empty:"
         " jarvis-llm-proxy in $XDG_CACHE_HOME or ~/.cache.",
+    )
+
+    default_temperature: float | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="The temperature of requests that give none, 0 to 2. Empty: what the model"
+        " recommends, else 1.",
+    )
+    default_top_p: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="The top_p of requests that give none, above 0, to 1."
+        " Empty: the model's, else 1.",
+    )
+    default_top_k: int | None = Field(
+        None,
+        ge=-1,
+        description="The top_k of requests that give none; 0 or -1 keeps all tokens."
+        " Empty: the model's, else all.",
+    )
+    default_min_p: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="The min_p of requests that give none, 0 to 1. Empty: the model's, else 0.",
+    )
+    default_repetition_penalty: float | None = Field(
+        None,
+        gt=0,
+        le=LARGEST_PENALTY,
+        description="The repetition_penalty of requests that give none, above 0, to 2."
+        " Empty: the model's, else 1.",
+    )
+    default_presence_penalty: float | None = Field(
+        None,
+        ge=-LARGEST_PENALTY,
+        le=LARGEST_PENALTY,
+        description="The presence_penalty of requests that give none, -2 to 2."
+        " Empty: the model's, else 0.",
+    )
+    default_frequency_penalty: float | None = Field(
+        None,
+        ge=-LARGEST_PENALTY,
+        le=LARGEST_PENALTY,
+        description="The frequency_penalty of requests that give none, -2 to 2."
+        " Empty: the model's, else 0.",
+    )
+    use_model_sampling: bool = Field(
+        True,
+        description="Sample as the model's own metadata recommends, where neither the request nor a"
+        " JARVIS_DEFAULT_ variable says: true or false.",
+    )
+    strict_fields: bool = Field(
+        True,
+        description="true: requests with unknown fields are refused; false: the fields are ignored"
+        " and named in the response header x-jarvis-ignored.",
     )
 
     llama_max_num_seqs: int | None = Field(
@@ -229,6 +289,14 @@ class Settings(BaseSettings):
         if path.suffix.lower() == ".gguf":
             return path.stem
         return path.resolve().name if path.is_dir() else self.model_name
+
+    @property
+    def default_sampling(self) -> SamplingValues:
+        """What the JARVIS_DEFAULT_ variables choose."""
+        chosen = {name: getattr(self, f"default_{name}") for name in FIELDS}
+        return {
+            name: sampling_value(name, value) for name, value in chosen.items() if value is not None
+        }
 
     @property
     def default_context_window(self) -> int:

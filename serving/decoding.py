@@ -1,70 +1,129 @@
-"""Turns the ids of one answer into text events: pieces, whole characters, stop strings.
+"""Turns the ids of one answer into text events: pieces, whole characters, stop strings, scores.
 
 Knows no engine. The same ids give the same events however they are cut into steps.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 from backends.base import TokenStep
 from core.events import FinishReason, GenerationEnd, GenerationEvent, TextDelta
+from core.scores import ScoredToken
 from core.vocabulary import Vocabulary
 from serving.stops import StopScanner
 from serving.utf8 import Utf8Stream
 
 
-class AnswerDecoder:
-    """Feed steps until `is_done`. Control ids have no text: they are counted and left out."""
+@dataclass(frozen=True, slots=True)
+class TextRules:
+    """What becomes of ids as text.
 
-    def __init__(
-        self, vocabulary: Vocabulary, stop_strings: tuple[str, ...], num_prompt_tokens: int
-    ) -> None:
+    Stop strings are looked for in what follows the first `min_tokens` ids. With `keeps_stop`, the
+    stop string or end id that ended an answer is a part of its text. Control ids have text, their
+    spelling, only with `shows_control`.
+    """
+
+    stop: tuple[str, ...] = ()
+    min_tokens: int = 0
+    keeps_stop: bool = False
+    shows_control: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A score, and the place in the answer's text where its id's text begins."""
+
+    start: int
+    score: ScoredToken
+
+
+class AnswerDecoder:
+    """Feed steps until `is_done`.
+
+    Scores go out with the text that their ids begin: those of ids that a stop string cut off, or of
+    an end id that is no part of the text, don't go out at all.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, rules: TextRules, num_prompt_tokens: int) -> None:
         self._vocabulary = vocabulary
+        self._rules = rules
         self._utf8 = Utf8Stream()
-        self._stops = StopScanner(stop_strings) if stop_strings else None
+        self._stops = StopScanner(rules.stop)
         self._num_prompt_tokens = num_prompt_tokens
         self._num_cached = 0
+        self._num_decoded = 0
+        self._num_released = 0
+        self._placed: list[_Placed] = []
         self.num_tokens = 0
         self.is_done = False
 
     def feed(self, step: TokenStep) -> list[GenerationEvent]:
         """The events of one step, GenerationEnd last where the answer is over."""
         self._num_cached = step.num_cached
+        if self._rules.stop or step.scores or self._placed:
+            return self._piecewise(step)
         pieces = [self._bytes_of(token_id) for token_id in step.token_ids]
-        if step.finish is FinishReason.STOP:
+        if step.finish is FinishReason.STOP and not self._rules.keeps_stop:
             pieces[-1] = b""
-        if self._stops is None:
-            self.num_tokens += len(pieces)
-            text = self._utf8.feed(b"".join(pieces))
-            return self._events(
-                text if step.finish is None else text + self._utf8.flush(), step.finish
-            )
-        return self._scanned(self._stops, pieces, step.finish)
+        self.num_tokens += len(pieces)
+        text = self._utf8.feed(b"".join(pieces))
+        self._num_decoded += len(text)
+        self._num_released += len(text)
+        if step.finish is not None:
+            text += self._utf8.flush()
+        return self._events(text, step.finish)
 
-    def _scanned(
-        self, stops: StopScanner, pieces: list[bytes], finish: FinishReason | None
-    ) -> list[GenerationEvent]:
+    def _piecewise(self, step: TokenStep) -> list[GenerationEvent]:
         """Piece by piece, so that a stop string ends the answer at the same token wherever steps
         are cut. What was held back until the end may complete one too.
         """
         ready: list[str] = []
-        for text in self._texts(pieces, finish):
-            scanned = stops.feed(text)
-            ready.append(scanned.text)
-            if scanned.is_stopped:
-                return self._events("".join(ready), FinishReason.STOP)
-        if finish is not None:
-            ready.append(stops.flush())
-        return self._events("".join(ready), finish)
-
-    def _texts(self, pieces: list[bytes], finish: FinishReason | None) -> Iterator[str]:
-        for piece in pieces:
+        last = len(step.token_ids) - 1
+        for index, token_id in enumerate(step.token_ids):
+            is_cut = index == last and step.finish is FinishReason.STOP and self._cuts_end
+            if step.scores and not is_cut:
+                self._placed.append(_Placed(self._num_decoded, step.scores[index]))
             self.num_tokens += 1
-            yield self._utf8.feed(piece)
-        if finish is not None:
-            yield self._utf8.flush()
+            text = self._utf8.feed(b"" if is_cut else self._bytes_of(token_id))
+            if self._stopped(text, ready):
+                return self._ended("".join(ready))
+        if step.finish is None:
+            return self._events(self._released("".join(ready)), None)
+        if self._stopped(self._utf8.flush(), ready):
+            return self._ended("".join(ready))
+        ready.append(self._stops.flush())
+        self._num_released = self._num_decoded + 1
+        return self._events("".join(ready), step.finish)
+
+    @property
+    def _cuts_end(self) -> bool:
+        return not self._rules.keeps_stop
+
+    def _stopped(self, text: str, ready: list[str]) -> bool:
+        """Adds what may go out. Whether a stop string was found."""
+        self._num_decoded += len(text)
+        if self.num_tokens <= self._rules.min_tokens:
+            ready.append(text)
+            return False
+        scanned = self._stops.feed(text)
+        ready.append(scanned.text)
+        if scanned.stop is None:
+            return False
+        if self._rules.keeps_stop:
+            ready.append(scanned.stop)
+        return True
+
+    def _ended(self, text: str) -> list[GenerationEvent]:
+        text = self._released(text)
+        self._placed = [placed for placed in self._placed if placed.start < self._num_released]
+        return self._events(text, FinishReason.STOP)
+
+    def _released(self, text: str) -> str:
+        self._num_released += len(text)
+        return text
 
     def _events(self, text: str, finish: FinishReason | None) -> list[GenerationEvent]:
-        events: list[GenerationEvent] = [TextDelta(text)] if text else []
+        scores = self._scores() if self._placed and (text or finish is not None) else ()
+        events: list[GenerationEvent] = [TextDelta(text, scores)] if text or scores else []
         if finish is not None:
             self.is_done = True
             events.append(
@@ -72,7 +131,13 @@ class AnswerDecoder:
             )
         return events
 
+    def _scores(self) -> tuple[ScoredToken, ...]:
+        """Those of ids whose text has begun to go out."""
+        count = sum(placed.start < self._num_released for placed in self._placed)
+        ready, self._placed = self._placed[:count], self._placed[count:]
+        return tuple(placed.score for placed in ready)
+
     def _bytes_of(self, token_id: int) -> bytes:
-        if token_id in self._vocabulary.control_ids:
+        if token_id in self._vocabulary.control_ids and not self._rules.shows_control:
             return b""
         return self._vocabulary.pieces[token_id]

@@ -6,10 +6,12 @@ Knows no engine: it sees the model's card and a tokenizer.
 from backends.base import ModelCard, Tokenizer
 from chat_formats.base import ChatFormat, SpecialTokens
 from chat_formats.jinja_format import JinjaFormat
-from core.errors import InvalidValue
+from core.errors import InvalidValue, UnsupportedField
 from core.messages import Conversation
+from core.requests import Prompt
 from serving.encoding import EncodedPrompt, PromptEncoder
 from serving.end_ids import end_ids
+from serving.infill import Infill, encode_suffix, find_infill
 
 
 def special_tokens(card: ModelCard) -> SpecialTokens:
@@ -33,6 +35,7 @@ class Prompter:
         self._format = chat_format
         self._encoder = PromptEncoder(card.vocabulary)
         self._plain_stop_ids = tuple(sorted(end_ids(card.vocabulary)))
+        self._infill = find_infill(card.vocabulary)
 
     @property
     def is_instant(self) -> bool:
@@ -40,14 +43,40 @@ class Prompter:
         return not isinstance(self._format, JinjaFormat)
 
     @property
-    def format_name(self) -> str:
-        return self._format.name
+    def chat_format(self) -> ChatFormat:
+        return self._format
 
-    def make(self, prompt: Conversation | str | tuple[int, ...]) -> EncodedPrompt:
-        """Raises InvalidConversation or InvalidValue."""
+    @property
+    def infill(self) -> Infill | None:
+        return self._infill
+
+    def make(self, prompt: Prompt, suffix: str | None = None) -> EncodedPrompt:
+        """With a suffix, the answer goes between the two. Raises InvalidConversation, InvalidValue,
+        or UnsupportedField for a suffix where the model has no tokens for one.
+        """
+        if suffix is not None:
+            return self._between(prompt, suffix)
         if isinstance(prompt, Conversation):
             return self._from_conversation(prompt)
         return self._from_text(prompt) if isinstance(prompt, str) else self._from_ids(prompt)
+
+    def _between(self, prompt: Prompt, suffix: str) -> EncodedPrompt:
+        if self._infill is None:
+            raise UnsupportedField(
+                "this model has no tokens for infilling, which a suffix needs", param="suffix"
+            )
+        assert not isinstance(prompt, Conversation), "chats have no suffix"
+        if isinstance(prompt, str):
+            text, prefix_ids = prompt, tuple(self._tokenizer.encode(prompt, with_control=False))
+        else:
+            text, prefix_ids = self._from_ids(prompt).text, prompt
+        suffix_ids = encode_suffix(suffix, self._tokenizer)
+        return EncodedPrompt(
+            text=text,
+            token_ids=self._infill.prompt_ids(prefix_ids, suffix_ids),
+            stop_ids=tuple(sorted({*self._plain_stop_ids, *self._infill.end_ids})),
+            stop_strings=(),
+        )
 
     def _from_conversation(self, conversation: Conversation) -> EncodedPrompt:
         rendered = self._format.render(conversation)

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 ENGINE_TIMEOUT_S = 300
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--draws", type=int, default=400, help="draws of each kind that are compared with theory"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a real engine get more time: one may wait for its engine to start."""
     for item in items:

@@ -18,7 +18,8 @@ def probabilities(
     """With which each id is drawn next."""
     row = penalised(logits.astype(np.float64), plan, prompt_ids, output_ids, end_ids)
     if plan.is_greedy:
-        return np.eye(row.size)[int(row.argmax())]
+        best: NDArray[np.float64] = np.eye(row.size)[int(row.argmax())]
+        return best
     row = row / plan.drawing_temperature
     if plan.min_p:
         weights = softmax(row)
@@ -62,4 +63,5 @@ def penalised(
 
 def softmax(row: NDArray[np.float64]) -> NDArray[np.float64]:
     weights: NDArray[np.float64] = np.exp(row - row.max())
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights

@@ -21,7 +21,7 @@ from core.events import FinishReason
 from core.lifecycle import EngineState, LoadProgress
 from core.sampling import SamplingPlan
 from core.settings import Settings, load_settings
-from serving.service import GenerationService
+from serving.service import GenerationService, ServingOptions
 from tests.script import scripted_backend
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,7 +118,7 @@ async def serve(backend: Backend, engine: str, chat_format: str) -> AsyncIterato
         return StartedBackend(backend)
 
     delegate = Delegate(engine, open_backend)
-    service = GenerationService(delegate, chat_format)
+    service = GenerationService(delegate, ServingOptions(chat_format))
     is_ready = asyncio.Event()
 
     @asynccontextmanager

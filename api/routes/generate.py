@@ -7,16 +7,19 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from api.answering import AnswerStyle, answer
-from api.bodies import ChatShape, CompletionShape
+from api.bodies import Labels
+from api.frames import UsageStyle
+from api.ignored import ignored_header
 from api.json_response import JsonResponse
 from api.openapi import body_schema
 from api.reading import read_object
 from api.schemas.chat import ChatRequest, read_chat
 from api.schemas.completions import CompletionRequest, read_completion
 from api.schemas.fields import SharedFields
+from api.schemas.validation import UnknownFields
 from api.served_names import ServedNames
-from core.messages import Conversation
-from core.requests import GenerationRequest
+from api.shapes import AnswerShape, ChatShape, CompletionShape
+from core.requests import GenerationRequest, Prompt
 from serving.service import GenerationService
 
 router = APIRouter()
@@ -25,27 +28,27 @@ router = APIRouter()
 @router.post("/v1/chat/completions", openapi_extra=body_schema(ChatRequest))
 async def create_chat_completion(request: Request) -> Response:
     """Answers a conversation, as one body or as a stream of server-sent events."""
-    chat = read_chat(await read_object(request))
-    names, service = _names(request), _service(request)
-    names.check(chat.model)
-    generations = await service.prepare(_wanted(chat, chat.conversation))
-    style = AnswerStyle(ChatShape(), names.model_id, bool(chat.stream), chat.includes_usage)
-    return await answer(request, generations, style)
+    unknown = _unknown_fields(request)
+    chat = read_chat(await read_object(request), unknown)
+    _names(request).check(chat.model)
+    wanted = _wanted(chat, chat.conversation)
+    generations = await _service(request).prepare(wanted)
+    return await answer(request, generations, _style(request, ChatShape(), chat, unknown))
 
 
 @router.post("/v1/completions", openapi_extra=body_schema(CompletionRequest))
 async def create_completion(request: Request) -> Response:
     """Continues one prompt or several: all choices of the first one, then those of the next."""
-    body = read_completion(await read_object(request))
-    names, service = _names(request), _service(request)
-    names.check(body.model)
+    unknown = _unknown_fields(request)
+    body = read_completion(await read_object(request), unknown)
+    _names(request).check(body.model)
+    service = _service(request)
     generations = [
         generation
         for prompt in body.prompt
         for generation in await service.prepare(_wanted(body, prompt))
     ]
-    style = AnswerStyle(CompletionShape(), names.model_id, bool(body.stream), body.includes_usage)
-    return await answer(request, generations, style)
+    return await answer(request, generations, _style(request, CompletionShape(), body, unknown))
 
 
 @router.post("/v1/chat/completions/render", openapi_extra=body_schema(ChatRequest))
@@ -54,7 +57,8 @@ async def render_chat(request: Request) -> Response:
 
     `prompt_sha256` is of the text in UTF-8; `ids_sha256` of the ids as a JSON list without spaces.
     """
-    chat = read_chat(await read_object(request))
+    unknown = _unknown_fields(request)
+    chat = read_chat(await read_object(request), unknown)
     _names(request).check(chat.model)
     prompt = await _service(request).render(chat.conversation)
     ids = list(prompt.token_ids)
@@ -66,21 +70,42 @@ async def render_chat(request: Request) -> Response:
             "stop_strings": list(prompt.stop_strings),
             "prompt_sha256": hashlib.sha256(prompt.text.encode("utf-8", "replace")).hexdigest(),
             "ids_sha256": hashlib.sha256(msgspec.json.encode(ids)).hexdigest(),
-        }
+        },
+        headers=ignored_header(unknown),
     )
 
 
-def _wanted(body: SharedFields, prompt: Conversation | str | tuple[int, ...]) -> GenerationRequest:
+def _wanted(body: ChatRequest | CompletionRequest, prompt: Prompt) -> GenerationRequest:
     return GenerationRequest(
         id=uuid.uuid4().hex,
         prompt=prompt,
+        suffix=(body.suffix or None) if isinstance(body, CompletionRequest) else None,
         sampling=body.sampling,
+        ending=body.ending,
+        view=body.view,
+        structure=body.structure,
         max_tokens=body.token_limit,
-        stop=body.stop,
         priority=body.priority or 0,
         cache_salt=body.cache_salt,
         num_choices=body.num_choices,
     )
+
+
+def _style(
+    request: Request, shape: AnswerShape, body: SharedFields, unknown: UnknownFields
+) -> AnswerStyle:
+    usage = UsageStyle.LAST if body.includes_usage else UsageStyle.NONE
+    return AnswerStyle(
+        shape=shape,
+        labels=Labels(_names(request).model_id, _service(request).facts.fingerprint),
+        is_stream=bool(body.stream),
+        usage=UsageStyle.EACH if body.counts_usage else usage,
+        headers=ignored_header(unknown),
+    )
+
+
+def _unknown_fields(request: Request) -> UnknownFields:
+    return UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
 
 
 def _service(request: Request) -> GenerationService:

@@ -6,34 +6,31 @@ from typing import Annotated, Any, Literal
 
 from pydantic import FailFast, Field
 
-from api.schemas.fields import IDLE_FIELDS, SharedFields, StrictObject, without_idle_fields
-from api.schemas.validation import path_of, refuse_unknown, shown, validate
+from api.schemas.fields import SharedFields, without_idle_fields
+from api.schemas.strict_object import StrictObject
+from api.schemas.validation import UnknownFields, path_of, shown, validate
 from core.errors import InvalidValue, UnsupportedField
 from core.messages import Conversation, Message, ToolCall
+from core.requests import View
+from core.scores import MAX_TOP_LOGPROBS
 
 MAX_MESSAGES = 10_000
 MAX_PARTS = 10_000
 MAX_TOOL_CALLS = 1000
 
 IDLE_CHAT_FIELDS: Mapping[str, tuple[Any, ...]] = {
-    **IDLE_FIELDS,
-    "logprobs": (False,),
-    "top_logprobs": (0,),
     "tools": ([],),
     "tool_choice": ("none",),
     "parallel_tool_calls": (True, False),
     "functions": ([],),
     "function_call": ("none",),
-    "store": (False,),
     "modalities": (["text"],),
     "audio": (),
     "prediction": (),
     "reasoning_effort": (),
     "verbosity": (),
     "web_search_options": (),
-    "add_generation_prompt": (True,),
-    "continue_final_message": (False,),
-    "chat_template_kwargs": ({},),
+    "echo": (False,),
 }
 # What clients echo of an answer's message, where it says nothing.
 _IDLE_MESSAGE_FIELDS: Mapping[str, tuple[Any, ...]] = {
@@ -85,10 +82,36 @@ class ChatRequest(SharedFields):
         min_length=1, max_length=MAX_MESSAGES
     )
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31 - 1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    add_generation_prompt: bool | None = Field(
+        None, description="False opens no turn for the answer."
+    )
+    continue_final_message: bool | None = Field(
+        None, description="The answer goes on with the last message, which is the assistant's."
+    )
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None, description="Further variables of the chat template."
+    )
 
     @property
     def conversation(self) -> Conversation:
-        return Conversation(tuple(_message(i, each) for i, each in enumerate(self.messages)))
+        continues = bool(self.continue_final_message)
+        opens = not continues if self.add_generation_prompt is None else self.add_generation_prompt
+        return Conversation(
+            tuple(_message(i, each) for i, each in enumerate(self.messages)),
+            add_generation_prompt=opens,
+            continue_final_message=continues,
+            template_kwargs=self.chat_template_kwargs or {},
+        )
+
+    @property
+    def view(self) -> View:
+        return View(
+            num_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            num_prompt_logprobs=self.prompt_logprobs,
+            shows_control=self.skip_special_tokens is False,
+        )
 
     @property
     def token_limit(self) -> int | None:
@@ -104,20 +127,27 @@ class ChatRequest(SharedFields):
                 f"{self.max_completion_tokens}: give one of them",
                 param="max_completion_tokens",
             )
+        if self.top_logprobs is not None and not self.logprobs:
+            raise InvalidValue("top_logprobs goes with logprobs: true alone", param="top_logprobs")
+        if self.continue_final_message and self.add_generation_prompt:
+            raise InvalidValue(
+                "continue_final_message does not go with add_generation_prompt: true",
+                param="continue_final_message",
+            )
 
 
-def read_chat(body: Mapping[str, Any]) -> ChatRequest:
+def read_chat(body: Mapping[str, Any], unknown: UnknownFields) -> ChatRequest:
     """Raises InvalidValue or UnsupportedField."""
     messages = body.get("messages")
     if isinstance(messages, list) and len(messages) <= MAX_MESSAGES:
-        plain = [_plain_message(i, message) for i, message in enumerate(messages)]
+        plain = [_plain_message(i, message, unknown) for i, message in enumerate(messages)]
         body = {**body, "messages": plain}
-    request = validate(ChatRequest, without_idle_fields(body, IDLE_CHAT_FIELDS))
+    request = validate(ChatRequest, without_idle_fields(body, IDLE_CHAT_FIELDS), unknown)
     request.check_together()
     return request
 
 
-def _plain_message(index: int, message: object) -> object:
+def _plain_message(index: int, message: object, unknown: UnknownFields) -> object:
     """A message less what clients echo, its text parts joined; other kinds of part are refused."""
     if not isinstance(message, dict):
         return message
@@ -126,7 +156,7 @@ def _plain_message(index: int, message: object) -> object:
     except UnsupportedField as error:
         path = path_of(("messages", index, error.param or ""))
         raise UnsupportedField(f"messages[{index}]: {error}", param=path) from None
-    refuse_unknown(ChatMessage, plain, "messages", index)
+    plain = unknown.left_out(ChatMessage, plain, "messages", index)
     return {**plain, "content": _text_of(index, plain.get("content"))}
 
 

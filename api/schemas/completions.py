@@ -6,19 +6,17 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from api.schemas.fields import IDLE_FIELDS, MAX_CHOICES, SharedFields, without_idle_fields
-from api.schemas.validation import validate
+from api.schemas.fields import MAX_CHOICES, SharedFields, without_idle_fields
+from api.schemas.validation import UnknownFields, validate
 from core.errors import InvalidValue
+from core.requests import View
+from core.scores import MAX_TOP_LOGPROBS
 
 MAX_PROMPTS = MAX_CHOICES
 DEFAULT_MAX_TOKENS = 16
 
 IDLE_COMPLETION_FIELDS: Mapping[str, tuple[Any, ...]] = {
-    **IDLE_FIELDS,
     "best_of": (1,),
-    "echo": (False,),
-    "logprobs": (),
-    "suffix": ("",),
 }
 
 Prompt = str | tuple[int, ...]
@@ -63,6 +61,23 @@ class CompletionRequest(SharedFields):
     """The body of POST /v1/completions. Choices stand in the order of their prompts."""
 
     prompt: Prompts = Field()
+    max_tokens: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="16 by default; 0 with echo or prompt_logprobs alone."
+    )
+    logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    echo: bool | None = Field(None, description="The prompt is put before the answer.")
+    suffix: str | None = Field(
+        None, description="What follows the answer, where the model has tokens for infilling."
+    )
+
+    @property
+    def view(self) -> View:
+        return View(
+            num_logprobs=self.logprobs,
+            num_prompt_logprobs=self.prompt_logprobs,
+            echoes=bool(self.echo),
+            shows_control=self.skip_special_tokens is False,
+        )
 
     @property
     def token_limit(self) -> int:
@@ -71,6 +86,12 @@ class CompletionRequest(SharedFields):
 
     def check_together(self) -> None:
         super().check_together()
+        if self.max_tokens == 0 and not self.echo and self.prompt_logprobs is None:
+            raise InvalidValue(
+                "max_tokens is 0; allowed is a value of at least 1, or 0 with echo or"
+                " prompt_logprobs",
+                param="max_tokens",
+            )
         count = len(self.prompt) * self.num_choices
         if count > MAX_CHOICES:
             raise InvalidValue(
@@ -80,9 +101,10 @@ class CompletionRequest(SharedFields):
             )
 
 
-def read_completion(body: Mapping[str, Any]) -> CompletionRequest:
+def read_completion(body: Mapping[str, Any], unknown: UnknownFields) -> CompletionRequest:
     """Raises InvalidValue or UnsupportedField."""
-    request = validate(CompletionRequest, without_idle_fields(body, _idle_fields(body.get("n"))))
+    plain = without_idle_fields(body, _idle_fields(body.get("n")))
+    request = validate(CompletionRequest, plain, unknown)
     request.check_together()
     return request
 

@@ -38,26 +38,46 @@ _ALLOWED = {
 }
 _MAX_SHOWN = 80
 _MAX_STEP = 100
+_MAX_REMEMBERED = 50
 
 
-def validate(schema: type[Body], body: Mapping[str, Any]) -> Body:
+class UnknownFields:
+    """What becomes of fields that no schema has: refused, or left out and remembered by path."""
+
+    def __init__(self, *, are_refused: bool) -> None:
+        self._are_refused = are_refused
+        self.paths: list[str] = []
+        self.num_unnamed = 0
+
+    def left_out(
+        self, schema: type[BaseModel], body: Mapping[str, Any], *parents: int | str
+    ) -> dict[str, Any]:
+        """The body's fields that `schema` has. Raises InvalidValue for the first other one, where
+        they are refused.
+        """
+        for name in body:
+            if name not in schema.model_fields:
+                self._meet(path_of((*parents, name)))
+        return {name: value for name, value in body.items() if name in schema.model_fields}
+
+    def _meet(self, path: str) -> None:
+        if self._are_refused:
+            raise InvalidValue(f"{path} is no field of this request", param=path)
+        if len(self.paths) < _MAX_REMEMBERED:
+            self.paths.append(path)
+        else:
+            self.num_unnamed += 1
+
+
+def validate(schema: type[Body], body: Mapping[str, Any], unknown: UnknownFields) -> Body:
     """Raises InvalidValue for the first field that is wrong.
 
     Unknown fields are looked for first: pydantic would describe each one of millions.
     """
-    refuse_unknown(schema, body)
     try:
-        return schema.model_validate(body)
+        return schema.model_validate(unknown.left_out(schema, body))
     except ValidationError as error:
         raise _named(error.errors(include_url=False)[0]) from None
-
-
-def refuse_unknown(schema: type[BaseModel], body: Mapping[str, Any], *parents: int | str) -> None:
-    """Raises InvalidValue that names the first field that `schema` does not have."""
-    unknown = next((name for name in body if name not in schema.model_fields), None)
-    if unknown is not None:
-        path = path_of((*parents, unknown))
-        raise InvalidValue(f"{path} is no field of this request", param=path)
 
 
 def path_of(location: tuple[int | str, ...]) -> str:
@@ -94,5 +114,5 @@ def _allowed(found: ErrorDetails) -> str:
         return found["msg"].removeprefix("allowed is ")
     context = dict(found.get("ctx", {}))
     if "expected" in context:  # as Python writes it
-        context["expected"] = context["expected"].replace("'", '"')
+        context["expected"] = context["expected"].replace("'", '"').replace("False", "false")
     return _ALLOWED[found["type"]].format(**context)

@@ -16,7 +16,7 @@ from backends.base import Backend, TokenRequest
 from backends.delegate import Delegate, OpenBackend
 from backends.scripted import END_ID, ScriptedBackend
 from core.lifecycle import LoadProgress
-from serving.service import GenerationService
+from serving.service import GenerationService, ServingOptions
 from tests.api.served import HELLO, Served, error_of, served
 from tests.api.streams import Gate, frames, payloads
 from tests.engines import listening, settings_for
@@ -229,7 +229,7 @@ async def test_a_loading_engine_refuses_and_shows_its_progress() -> None:
 def loading(open_backend: OpenBackend) -> AbstractAsyncContextManager[httpx.AsyncClient]:
     """The application while its engine is being opened."""
     delegate = Delegate("llama_cpp", open_backend)
-    service = GenerationService(delegate, "chatml")
+    service = GenerationService(delegate, ServingOptions("chatml"))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -5,13 +5,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.schemas.chat import read_chat
-from api.schemas.validation import path_of
+from api.ignored import HEADER, ignored_header
+from api.schemas.chat import ChatRequest
+from api.schemas.chat import read_chat as read_chat_body
+from api.schemas.validation import UnknownFields, path_of
 from core.errors import InvalidValue
 
 HI = {"role": "user", "content": "hi"}
 MANY = 200_000
 KEYS = {f"k{i}": i for i in range(MANY)}
+
+
+def read_chat(body: dict[str, Any]) -> ChatRequest:
+    return read_chat_body(body, UnknownFields(are_refused=True))
 
 
 @pytest.mark.parametrize(
@@ -25,6 +31,10 @@ KEYS = {f"k{i}": i for i in range(MANY)}
         ({"messages": [HI], "metadata": KEYS}, "metadata"),
         ({"messages": [HI], "stop": [1] * MANY}, "stop"),
         ({"messages": [HI], "stream_options": KEYS}, "stream_options"),
+        ({"messages": [HI], "logit_bias": KEYS}, "logit_bias"),
+        ({"messages": [HI], "bad_words": [1] * MANY}, "bad_words"),
+        ({"messages": [HI], "stop_token_ids": [-1] * MANY}, "stop_token_ids"),
+        ({"messages": [HI], "allowed_token_ids": ["1"] * MANY}, "allowed_token_ids"),
     ],
 )
 def test_one_fault_is_named(body: dict[str, Any], param: str) -> None:
@@ -76,3 +86,19 @@ def test_a_value_that_nests_too_deep_to_be_written_is_refused_all_the_same() -> 
         nested = [nested]
     with pytest.raises(InvalidValue, match="user is nested too deep; allowed is a string"):
         read_chat({"messages": [HI], "user": nested})
+
+
+def test_of_a_million_ignored_fields_the_first_are_named() -> None:
+    unknown = UnknownFields(are_refused=False)
+    message = {**HI, "a, b\r\nx-evil: 1": 1}
+    assert read_chat_body({"messages": [message], **KEYS}, unknown).messages[0].content == "hi"
+    header = ignored_header(unknown)[HEADER]
+    assert header.startswith("messages[0].a%2C%20b%0D%0Ax-evil%3A%201, k0, k1, ")
+    assert header.endswith(f", and {MANY + 1 - 50} more")
+    assert len(header) < 1000
+
+
+def test_nothing_ignored_needs_no_header() -> None:
+    unknown = UnknownFields(are_refused=False)
+    read_chat_body({"messages": [HI]}, unknown)
+    assert ignored_header(unknown) == {}

@@ -11,7 +11,8 @@ from backends.scripted import ScriptedBackend
 from core.errors import EngineFailed
 from core.events import FinishReason, GenerationEnd, TextDelta
 from core.requests import GenerationRequest
-from serving.service import Generation, GenerationService
+from serving.generation import Generation
+from serving.service import GenerationService
 from tests.api.streams import Gate
 from tests.script import counting
 from tests.serving.over_script import service_over

@@ -13,6 +13,8 @@ from backends.scripted import END_ID, ScriptedBackend
 from tests.api.served import HELLO, Served, error_of, served
 
 TEXT = "Grüße 👩‍🚀 ok"
+NUM_IDS = len(TEXT.encode()) + 1
+SPELLED = TEXT + "<|im_end|>"
 
 
 @pytest_asyncio.fixture
@@ -45,6 +47,15 @@ async def test_a_chat_is_answered_in_openais_shape(app: Served) -> None:
         ({"stop": "e 👩"}, "Grüß", "stop"),
         ({"stop": ["zz", "üß"]}, "Gr", "stop"),
         ({"stop": None, "user": "me", "metadata": {"a": "b"}}, TEXT, "stop"),
+        ({"store": False, "service_tier": "flex", "safety_identifier": "x"}, TEXT, "stop"),
+        ({"prompt_cache_key": "x", "response_format": {"type": "text"}}, TEXT, "stop"),
+        ({"stop": "ß", "include_stop_str_in_output": True}, "Grüß", "stop"),
+        ({"stop": "r", "min_tokens": 2}, TEXT, "stop"),
+        ({"stop_token_ids": [ord("r")]}, "G", "stop"),
+        ({"stop_token_ids": [ord("r")], "include_stop_str_in_output": True}, "Gr", "stop"),
+        ({"skip_special_tokens": False, "stop_token_ids": []}, TEXT, "stop"),
+        ({"ignore_eos": True, "max_tokens": NUM_IDS}, TEXT, "length"),
+        ({"include_stop_str_in_output": True, "skip_special_tokens": False}, SPELLED, "stop"),
         ({"top_k": -1, "top_p": 1, "min_p": 0, "temperature": 2}, TEXT, "stop"),
     ],
 )
@@ -70,6 +81,44 @@ async def test_fields_are_honoured(
         ({"max_tokens": True}, "max_tokens", "an integer"),
         ({"max_tokens": 10**400}, "max_tokens", "allowed is"),
         ({"max_tokens": 1, "max_completion_tokens": 2}, "max_completion_tokens", "one of them"),
+        ({"seed": 2**63}, "seed", "at most 9223372036854775807"),
+        ({"seed": 1.0}, "seed", "an integer"),
+        ({"presence_penalty": 2.1}, "presence_penalty", "at most 2"),
+        ({"frequency_penalty": -2.1}, "frequency_penalty", "at least -2"),
+        ({"repetition_penalty": 0}, "repetition_penalty", "above 0"),
+        ({"logit_bias": {"a": 1}}, "logit_bias", "token ids, as text"),
+        ({"logit_bias": {"1": 101}}, "logit_bias", "-100 to 100"),
+        ({"logit_bias": {"1": True}}, "logit_bias", "a number"),
+        ({"logit_bias": {"1": 1, "01": 2}}, "logit_bias", "token ids"),
+        ({"logit_bias": {"259": 1}}, "logit_bias", "token id 259; allowed are 0 to 258"),
+        ({"allowed_token_ids": []}, "allowed_token_ids", "1 to"),
+        ({"allowed_token_ids": [259]}, "allowed_token_ids", "0 to 258"),
+        ({"allowed_token_ids": [97], "bad_words": ["a"]}, "allowed_token_ids", "no token"),
+        ({"allowed_token_ids": [END_ID], "min_tokens": 1}, "allowed_token_ids", "no token"),
+        ({"stop_token_ids": [259]}, "stop_token_ids", "0 to 258"),
+        ({"stop_token_ids": [True]}, "stop_token_ids", "token ids"),
+        ({"bad_words": [""]}, "bad_words", "1 to 256 characters"),
+        ({"bad_words": ["a"] * 257}, "bad_words", "at most 256"),
+        ({"min_tokens": -1}, "min_tokens", "at least 0"),
+        ({"min_tokens": 5, "max_tokens": 4}, "min_tokens", "length, 4"),
+        ({"min_tokens": 199}, "min_tokens", "at most"),
+        ({"ignore_eos": 1}, "ignore_eos", "true or false"),
+        ({"logprobs": 1}, "logprobs", "true or false"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "at most 20"),
+        ({"top_logprobs": 2}, "top_logprobs", "logprobs: true"),
+        ({"prompt_logprobs": 21}, "prompt_logprobs", "at most 20"),
+        ({"store": True}, "store", "allowed is false"),
+        ({"service_tier": "x"}, "service_tier", "allowed is"),
+        (
+            {"continue_final_message": True, "add_generation_prompt": True},
+            "continue_final_message",
+            "add_generation_prompt",
+        ),
+        (
+            {"stream": True, "stream_options": {"continuous_usage_stats": True}},
+            "stream_options.continuous_usage_stats",
+            "include_usage",
+        ),
         ({"n": 0}, "n", "0; allowed is a value of at least 1"),
         ({"n": 129}, "n", "129; allowed is a value of at most 128"),
         ({"n": True}, "n", "true; allowed is an integer"),
@@ -112,14 +161,10 @@ async def test_a_wrong_field_is_named_with_what_is_allowed(
 @pytest.mark.parametrize(
     ("field", "value", "idle"),
     [
-        ("seed", 1, None),
         ("tools", [{"type": "function"}], []),
-        ("logprobs", True, False),
-        ("presence_penalty", 0.5, 0.0),
-        ("logit_bias", {"1": 5}, {}),
-        ("response_format", {"type": "json_object"}, {"type": "text"}),
         ("reasoning_effort", "low", None),
-        ("store", True, False),
+        ("echo", True, False),
+        ("modalities", ["text", "audio"], ["text"]),
     ],
 )
 async def test_a_field_that_is_not_honoured_is_refused_unless_it_asks_for_nothing(

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from backends.delegate import Delegate
 from backends.scripted import ScriptedBackend
-from serving.service import GenerationService
+from serving.service import GenerationService, ServingOptions
 from tests.engines import settings_for
 from tests.script import counting
 
@@ -58,7 +58,7 @@ async def application(backend: ScriptedBackend) -> AsyncIterator[FastAPI]:
         return backend
 
     delegate = Delegate("scripted", opened)
-    service, is_ready = GenerationService(delegate, "chatml"), asyncio.Event()
+    service, is_ready = GenerationService(delegate, ServingOptions("chatml")), asyncio.Event()
     delegate.start(service.adopt, on_change=is_ready.set)
     await is_ready.wait()
 

@@ -103,6 +103,17 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ("JARVIS_LLAMA_THREADS", "0"),
         ("JARVIS_PORT", "-1"),
         ("DEBUG", "perhaps"),
+        ("JARVIS_DEFAULT_TEMPERATURE", "2.1"),
+        ("JARVIS_DEFAULT_TEMPERATURE", "nan"),
+        ("JARVIS_DEFAULT_TOP_P", "0"),
+        ("JARVIS_DEFAULT_TOP_K", "-2"),
+        ("JARVIS_DEFAULT_TOP_K", "1.5"),
+        ("JARVIS_DEFAULT_MIN_P", "1.1"),
+        ("JARVIS_DEFAULT_REPETITION_PENALTY", "0"),
+        ("JARVIS_DEFAULT_PRESENCE_PENALTY", "-2.5"),
+        ("JARVIS_DEFAULT_FREQUENCY_PENALTY", "3"),
+        ("JARVIS_USE_MODEL_SAMPLING", "2"),
+        ("JARVIS_STRICT_FIELDS", "maybe"),
         ("LLAMA_LOG_LEVEL", "loud"),
     ],
 )
@@ -125,6 +136,37 @@ def test_kinds_of_values_are_read() -> None:
     assert settings.vllm_enforce_eager
     assert settings.llama_log_level is LogLevel.DEBUG
     assert settings.cache_dir == Path.home() / "x"
+
+
+def test_sampling_that_is_not_set_is_left_to_the_model() -> None:
+    assert loaded().default_sampling == {}
+    assert loaded().use_model_sampling
+    assert loaded().strict_fields
+
+
+def test_sampling_that_is_set_is_by_a_plan_s_names() -> None:
+    settings = loaded(
+        JARVIS_DEFAULT_TEMPERATURE="0.7",
+        JARVIS_DEFAULT_TOP_P="0.9",
+        JARVIS_DEFAULT_TOP_K="-1",
+        JARVIS_DEFAULT_MIN_P="0.05",
+        JARVIS_DEFAULT_REPETITION_PENALTY="1.1",
+        JARVIS_DEFAULT_PRESENCE_PENALTY="-2",
+        JARVIS_DEFAULT_FREQUENCY_PENALTY="0",
+        JARVIS_USE_MODEL_SAMPLING="no",
+        JARVIS_STRICT_FIELDS="false",
+    )
+    assert settings.default_sampling == {
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "top_k": None,
+        "min_p": 0.05,
+        "repetition_penalty": 1.1,
+        "presence_penalty": -2.0,
+        "frequency_penalty": 0.0,
+    }
+    assert not settings.use_model_sampling
+    assert not settings.strict_fields
 
 
 def test_a_template_file_is_a_chat_format(tmp_path: Path) -> None:

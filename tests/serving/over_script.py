@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from backends.base import ModelCard, Tokenizer
 from backends.delegate import Delegate
 from backends.scripted import ScriptedBackend
-from serving.service import GenerationService
+from serving.service import GenerationService, ServingOptions
 
 
 class CountingTokenizer:
@@ -38,7 +38,7 @@ async def service_over(
             tokenizers.append(counting)
 
     delegate = Delegate("scripted", opened)
-    service, is_ready = GenerationService(delegate, "chatml"), asyncio.Event()
+    service, is_ready = GenerationService(delegate, ServingOptions("chatml")), asyncio.Event()
     delegate.start(adopt, on_change=is_ready.set)
     await is_ready.wait()
     yield service

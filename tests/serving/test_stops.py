@@ -15,7 +15,7 @@ def scan(stops: tuple[str, ...], chunks: list[str]) -> str:
     for chunk in chunks:
         scanned = scanner.feed(chunk)
         text += scanned.text
-        if scanned.is_stopped:
+        if scanned.stop is not None:
             return text
     return text + scanner.flush()
 

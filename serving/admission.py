@@ -1,0 +1,136 @@
+"""Decides whether a request can be served by the loaded model, and makes its choices' tasks.
+
+Pure: everything that a request says is held against the vocabulary and the context window here,
+before any engine works. Knows no HTTP.
+"""
+
+from backends.base import ModelCard, Tokenizer, TokenRequest
+from core.errors import ContextLengthExceeded, InvalidValue, UnsupportedField
+from core.grammar import Grammar
+from core.messages import Conversation
+from core.requests import GenerationRequest
+from core.sampling import SamplingPlan
+from serving.decoding import TextRules
+from serving.encoding import EncodedPrompt
+from serving.generation import Task
+from serving.sampling_plans import check_ids, for_choice, plan_of, refuse_empty_choice
+
+
+class Admission:
+    """For one loaded model. `defaults` are the sampling that a request does not set itself."""
+
+    def __init__(self, card: ModelCard, tokenizer: Tokenizer, defaults: SamplingPlan) -> None:
+        self._card = card
+        self._tokenizer = tokenizer
+        self._defaults = defaults
+
+    def tasks(
+        self, request: GenerationRequest, prompt: EncodedPrompt, grammar: Grammar | None
+    ) -> list[Task]:
+        """A task a choice. Raises InvalidValue, UnsupportedField or ContextLengthExceeded."""
+        self._check_supported(request)
+        self._check_ids(request)
+        self._check_end(request)
+        end_ids = _end_ids(request, prompt)
+        plan = plan_of(request.sampling, self._defaults, self._card.vocabulary, self._tokenizer)
+        refuse_empty_choice(plan, end_ids)
+        num_wanted = _num_wanted(self._card, request, len(prompt.token_ids))
+        rules = _text_rules(request, prompt)
+        return [
+            Task(
+                prompt=prompt,
+                choice=choice,
+                tokens=TokenRequest(
+                    id=f"{request.id}-{choice}",
+                    prompt_ids=prompt.token_ids,
+                    max_tokens=max(num_wanted, 1),
+                    end_ids=end_ids,
+                    sampling=for_choice(plan, choice),
+                    priority=request.priority,
+                    cache_salt=request.cache_salt,
+                    grammar=grammar,
+                    num_logprobs=request.view.num_logprobs,
+                    num_prompt_logprobs=_num_prompt_logprobs(request, choice),
+                ),
+                rules=rules,
+                view=request.view,
+                num_wanted=num_wanted,
+            )
+            for choice in range(request.num_choices)
+        ]
+
+    def _check_ids(self, request: GenerationRequest) -> None:
+        check_ids("stop_token_ids", request.ending.stop_token_ids, len(self._card.vocabulary))
+
+    def _check_supported(self, request: GenerationRequest) -> None:
+        for field in sorted(_asked_for(request) & self._card.unsupported_fields):
+            raise UnsupportedField(
+                f"{field} can't be honoured by the engine as it is set up:"
+                f" {self._card.engine_build}",
+                param=field,
+            )
+
+    def _check_end(self, request: GenerationRequest) -> None:
+        if request.structure is not None and self._card.vocabulary.eos_id is None:
+            raise UnsupportedField(
+                "this model has no end-of-text token, which structured output needs",
+                param=request.structure.param,
+            )
+
+
+def _asked_for(request: GenerationRequest) -> frozenset[str]:
+    """The fields that a request sets, of those that an engine may not have."""
+    wish = request.sampling
+    others = {
+        "seed": wish.seed is not None,
+        "logit_bias": bool(wish.logit_bias),
+        "allowed_token_ids": wish.allowed_token_ids is not None,
+        "bad_words": bool(wish.bad_words),
+        "min_tokens": bool(wish.min_tokens),
+    }
+    return frozenset(wish.given) | {name for name, is_set in others.items() if is_set}
+
+
+def _end_ids(request: GenerationRequest, prompt: EncodedPrompt) -> frozenset[int]:
+    own = () if request.ending.ignores_eos else prompt.stop_ids
+    return frozenset(own) | frozenset(request.ending.stop_token_ids)
+
+
+def _text_rules(request: GenerationRequest, prompt: EncodedPrompt) -> TextRules:
+    own = () if request.ending.ignores_eos else prompt.stop_strings
+    return TextRules(
+        stop=(*request.ending.stop, *own),
+        min_tokens=request.sampling.min_tokens,
+        keeps_stop=request.ending.keeps_stop,
+        shows_control=request.view.shows_control,
+    )
+
+
+def _num_prompt_logprobs(request: GenerationRequest, choice: int) -> int | None:
+    """An echo shows the scores that it asks for of the answer too."""
+    view = request.view
+    asked = [view.num_prompt_logprobs, view.num_logprobs if view.echoes else None]
+    counts = [count for count in asked if count is not None]
+    is_needed = choice == 0 or not isinstance(request.prompt, Conversation)
+    return max(counts) if counts and is_needed else None
+
+
+def _num_wanted(card: ModelCard, request: GenerationRequest, num_prompt: int) -> int:
+    """Raises ContextLengthExceeded, with both numbers, where prompt and answer don't fit."""
+    window = card.context_window
+    wanted = request.max_tokens
+    total = num_prompt + max(wanted or 1, 1)
+    if total > window:
+        asked = f" and {wanted} were asked for" if wanted is not None else ""
+        raise ContextLengthExceeded(
+            f"the context window holds {window} tokens; the prompt has {num_prompt}{asked}, "
+            f"{total} in all: shorten the prompt or lower max_tokens",
+            param="prompt" if not isinstance(request.prompt, Conversation) else "messages",
+        )
+    count = wanted if wanted is not None else window - num_prompt
+    if request.sampling.min_tokens > count:
+        raise InvalidValue(
+            f"min_tokens is {request.sampling.min_tokens}; the answer has at most {count} tokens",
+            param="min_tokens",
+        )
+    return count

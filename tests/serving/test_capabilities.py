@@ -1,0 +1,125 @@
+"""What a loaded model can be asked for is told field by field, with the reason where it can't."""
+
+from dataclasses import asdict, replace
+
+from backends.base import ModelCard
+from backends.scripted import byte_vocabulary
+from chat_formats.chatml import ChatmlFormat
+from chat_formats.llama3 import Llama3Format
+from core.sampling_defaults import FIELDS, NOTHING, Default, Origin, resolve
+from serving.capabilities import (
+    SAMPLING_ORDER,
+    AcceptedFields,
+    Capabilities,
+    FieldSupport,
+    LoadedFacts,
+    Support,
+    capabilities,
+)
+from serving.infill import Infill, InfillOrder
+from serving.prompting import special_tokens
+
+CARD = ModelCard(
+    name="m",
+    vocabulary=byte_vocabulary(),
+    context_window=64,
+    chat_template=None,
+    is_byte_level=True,
+    engine_build="scripted 1",
+    weights_digest="abc",
+)
+INFILL = Infill(InfillOrder.PREFIX_FIRST, 1, 2, 3, None, frozenset({1, 2, 3}))
+CHATML = ChatmlFormat(special_tokens(CARD))
+FACTS = LoadedFacts(CARD, CHATML, resolve(NOTHING, NOTHING), INFILL, "fp_0123456789ab")
+KNOWN = ("temperature", "seed", "response_format", "structured_outputs", "user", "tools")
+CHAT = AcceptedFields(
+    (*KNOWN, "chat_template_kwargs"), unused=frozenset({"user"}), idle=frozenset({"tools"})
+)
+PLAIN = AcceptedFields((*KNOWN, "suffix"), unused=frozenset({"user", "tools"}))
+ENDPOINTS = {"/v1/chat/completions": CHAT, "/v1/completions": PLAIN}
+
+
+def told(facts: LoadedFacts) -> Capabilities:
+    return capabilities(facts, ENDPOINTS, {"stop_strings": 16})
+
+
+def supports(facts: LoadedFacts, path: str) -> dict[str, Support]:
+    return {name: each.support for name, each in told(facts).fields[path].items()}
+
+
+def test_fields_are_told_for_each_endpoint() -> None:
+    assert supports(FACTS, "/v1/chat/completions") == {
+        "temperature": Support.HONOURED,
+        "seed": Support.HONOURED,
+        "response_format": Support.HONOURED,
+        "structured_outputs": Support.HONOURED,
+        "user": Support.UNUSED,
+        "tools": Support.IDLE,
+        "chat_template_kwargs": Support.REFUSED,
+    }
+    assert supports(FACTS, "/v1/completions")["tools"] is Support.UNUSED
+    assert supports(FACTS, "/v1/completions")["suffix"] is Support.HONOURED
+
+
+def test_a_model_without_an_end_token_has_no_structured_output() -> None:
+    vocabulary = replace(CARD.vocabulary, eos_id=None)
+    found = told(replace(FACTS, card=replace(CARD, vocabulary=vocabulary)))
+    field = found.fields["/v1/completions"]["response_format"]
+    assert field == FieldSupport(Support.REFUSED, "the model has no end-of-text token")
+    assert not found.has_structured_output
+    assert told(FACTS).has_structured_output
+
+
+def test_a_model_without_infill_tokens_refuses_a_suffix() -> None:
+    found = told(replace(FACTS, infill=None))
+    assert not found.has_infill
+    field = found.fields["/v1/completions"]["suffix"]
+    assert field == FieldSupport(Support.REFUSED, "the model has no tokens for infilling")
+    assert told(FACTS).has_infill
+
+
+def test_what_the_engine_can_not_do_is_refused_with_its_name() -> None:
+    card = replace(CARD, unsupported_fields=frozenset({"seed", "user", "response_format"}))
+    found = told(replace(FACTS, card=card))
+    seed = found.fields["/v1/completions"]["seed"]
+    assert seed.support is Support.REFUSED
+    assert "scripted 1" in (seed.reason or "")
+    assert found.fields["/v1/completions"]["user"].support is Support.UNUSED
+    assert not found.has_structured_output
+
+
+def test_the_chat_format_tells_its_variables() -> None:
+    found = told(replace(FACTS, chat_format=Llama3Format(special_tokens(CARD))))
+    assert found.chat_format.name == "llama3"
+    assert found.chat_format.variables == ("date_string",)
+    kwargs = found.fields["/v1/chat/completions"]["chat_template_kwargs"]
+    assert kwargs == FieldSupport(Support.HONOURED)
+    refused = told(FACTS).fields["/v1/chat/completions"]["chat_template_kwargs"]
+    assert refused.reason == "the chat format chatml has no variables"
+
+
+def test_defaults_are_told_with_who_chose_them() -> None:
+    defaults = resolve({"temperature": 0.5}, {"top_k": None})
+    found = told(replace(FACTS, defaults=defaults)).sampling
+    assert tuple(found.defaults) == FIELDS
+    assert found.defaults["temperature"] == Default(0.5, Origin.SETTINGS)
+    assert found.defaults["top_k"] == Default(None, Origin.MODEL)
+    assert found.greedy_below == 1e-5
+    assert set(FIELDS) < set(SAMPLING_ORDER) == set(found.order)
+
+
+def test_limits_hold_the_context_window_beside_the_api_s_own() -> None:
+    found = told(FACTS)
+    assert found.limits == {"context_window_tokens": 64, "stop_strings": 16}
+    assert (found.model, found.engine, found.system_fingerprint, found.modalities) == (
+        "m",
+        "scripted 1",
+        "fp_0123456789ab",
+        ("text",),
+    )
+
+
+def test_it_can_be_told_as_json_values() -> None:
+    tree = asdict(told(FACTS))
+    assert tree["sampling"]["defaults"]["top_p"] == {"value": 1.0, "origin": "standard"}
+    assert tree["fields"]["/v1/completions"]["seed"] == {"support": "honoured", "reason": None}
