@@ -68,6 +68,8 @@ class TokenRequest:
             raise ValueError("a prompt needs at least one id")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens {self.max_tokens} is below 1")
+        if self.sampling.min_tokens > self.max_tokens:
+            raise ValueError(f"min_tokens {self.sampling.min_tokens} is above max_tokens")
         for count in (self.num_logprobs, self.num_prompt_logprobs):
             if count is not None and not 0 <= count <= MAX_TOP_LOGPROBS:
                 raise ValueError(f"{count} top logprobs are not 0 to {MAX_TOP_LOGPROBS}")

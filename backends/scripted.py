@@ -7,10 +7,12 @@ from backends.base import ModelCard, Tokenizer, TokenRequest, TokenStep, refuse_
 from core.errors import EngineFailed, EngineUnavailable
 from core.events import FinishReason
 from core.lifecycle import LoadProgress
+from core.scores import ScoredToken
 from core.vocabulary import Vocabulary
 
 CONTROL_TOKENS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 END_ID = 256 + CONTROL_TOKENS.index("<|im_end|>")
+_NUM_IDS = 256 + len(CONTROL_TOKENS)
 Script = Callable[[TokenRequest], Iterable[int]]
 
 
@@ -68,6 +70,8 @@ class ScriptedBackend:
             context_window=context_window,
             chat_template=None,
             is_byte_level=True,
+            engine_build="scripted",
+            weights_digest="",
         )
         self._is_started = False
         self._failure: asyncio.Future[str] | None = None
@@ -101,7 +105,10 @@ class ScriptedBackend:
             for position, token_id in enumerate(self._script(request), start=1):
                 await self._before_step()
                 finish = _finish(request, token_id, position)
-                yield TokenStep((token_id,), finish, num_cached)
+                scores = _scores((token_id,), request.num_logprobs)
+                of_prompt = request.prompt_ids[1:] if position == 1 else ()
+                prompt_scores = _scores(of_prompt, request.num_prompt_logprobs)
+                yield TokenStep((token_id,), finish, num_cached, scores, prompt_scores)
                 if finish is not None:
                     return
         finally:
@@ -132,6 +139,23 @@ class ScriptedBackend:
     def _refuse_unless_started(self) -> None:
         if not self._is_started:
             raise EngineUnavailable("the script has not been read")
+
+
+def _scores(token_ids: tuple[int, ...], num_top: int | None) -> tuple[ScoredToken, ...]:
+    """As if each id were the second best: the next one is better, those before it come after."""
+    if num_top is None:
+        return ()
+    return tuple(
+        ScoredToken(
+            token_id,
+            -2.0,
+            2,
+            tuple(
+                ((token_id + 2 - rank) % _NUM_IDS, -float(rank)) for rank in range(1, num_top + 1)
+            ),
+        )
+        for token_id in token_ids
+    )
 
 
 def _finish(request: TokenRequest, token_id: int, position: int) -> FinishReason | None:

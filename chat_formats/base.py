@@ -64,6 +64,16 @@ class ChatFormat(Protocol):
         """What `/v1/models` and the log call this format."""
         ...
 
+    @property
+    def digest(self) -> str:
+        """The same for formats that write the same prompts: a template's hash, or the name."""
+        ...
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names that a conversation's `template_kwargs` may set."""
+        ...
+
     def render(self, conversation: Conversation) -> RenderedPrompt:
         """Raises InvalidConversation where the format can't express the conversation."""
         ...

@@ -32,9 +32,18 @@ class ChatmlFormat:
         """The name an operator chooses it by."""
         return "chatml"
 
+    @property
+    def digest(self) -> str:
+        return self.name
+
+    @property
+    def variables(self) -> frozenset[str]:
+        return frozenset()
+
     def render(self, conversation: Conversation) -> RenderedPrompt:
-        """Raises InvalidConversation for an empty conversation or an unknown role."""
-        refuse_unknown_variables(conversation, self.name)
+        """Raises InvalidConversation for an empty conversation, an unknown role, and a last message
+        that can't be continued."""
+        refuse_unknown_variables(conversation, self.name, self.variables)
         turns = read_turns(conversation)
         writer = PromptWriter(self._controls)
         if self._special.add_bos and self._special.bos:
@@ -80,7 +89,7 @@ def _write_turn(writer: PromptWriter, turns: tuple[Turn, ...], position: int, tu
     else:
         writer.template(f"<|im_start|>{turn.role.value}\n")
         writer.client(turn.content)
-        writer.template("<|im_end|>\n")
+        writer.template("" if turn.is_open else "<|im_end|>\n")
 
 
 def _write_tool_calls(writer: PromptWriter, turn: Turn) -> None:

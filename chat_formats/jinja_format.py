@@ -4,23 +4,28 @@ The prompt's text is always what the published template writes, or the conversat
 Begin-of-text is put before it where the model's tokenizer adds it and the template doesn't.
 """
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime
 
 from chat_formats.base import Piece, RenderedPrompt, SpecialTokens, merge_pieces
+from chat_formats.continuation import OpenEnd, open_end
 from chat_formats.marking import ForgeryGuard, Marks
 from chat_formats.provenance import find_pieces
 from chat_formats.sandbox import TemplateSandbox
 from chat_formats.template_traits import Part, Probe, find_traits
-from chat_formats.template_variables import VariableRules, client_texts, template_variables
-from chat_formats.turns import refuse
+from chat_formats.template_variables import (
+    SERVER_VARIABLES,
+    VariableRules,
+    check_variables,
+    client_texts,
+    template_variables,
+)
+from chat_formats.turns import check_ends, refuse
 from core.errors import InvalidConversation
 from core.messages import Conversation
 
 _KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
-_SERVER_VARIABLES = frozenset(
-    {"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"}
-)
 
 
 class JinjaFormat:
@@ -54,9 +59,18 @@ class JinjaFormat:
         """What the operator chose: `model`, or the file."""
         return self._name
 
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self._template.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def variables(self) -> frozenset[str]:
+        return self._sandbox.variables - SERVER_VARIABLES
+
     def render(self, conversation: Conversation) -> RenderedPrompt:
         """Raises InvalidConversation where the template refuses the conversation, fails, exceeds
-        its limits or leaves a part of it out, and for roles that it doesn't know."""
+        its limits, leaves a part of it out or does not show the text that is to be continued, and
+        for roles and variables that it doesn't know."""
         self._check(conversation)
         pieces = self._pieces(conversation, self._traits.rules)
         return RenderedPrompt(pieces, stop_tokens=self._stop_tokens)
@@ -65,13 +79,8 @@ class JinjaFormat:
         return f"'{role}'" in self._template or f'"{role}"' in self._template
 
     def _check(self, conversation: Conversation) -> None:
-        if not conversation.messages:
-            raise refuse("a conversation needs at least one message")
-        for variable in sorted(_SERVER_VARIABLES & set(conversation.template_kwargs)):
-            raise InvalidConversation(
-                f"the template variable {variable!r} is set by the server",
-                param="chat_template_kwargs",
-            )
+        check_ends(conversation)
+        check_variables(conversation.template_kwargs, self._sandbox.variables, self._name)
         for index, message in enumerate(conversation.messages):
             # Templates write roles inside control tokens, so a client may not make one up.
             if message.role not in _KNOWN_ROLES and not self._mentions(message.role):
@@ -83,20 +92,28 @@ class JinjaFormat:
             raise InvalidConversation(reason, param=param)
 
     def _pieces(self, conversation: Conversation, rules: VariableRules) -> tuple[Piece, ...]:
-        def render(marks: Marks) -> str:
-            tokens = {
-                "bos_token": self._special.bos or "",
-                "eos_token": self._special.eos or "",
-            }
-            variables = template_variables(conversation, rules, marks) | tokens
-            return self._sandbox.render(variables, self._clock())
-
         try:
             texts = client_texts(conversation, rules)
-            pieces = find_pieces(render, self._guard, texts, self._template)
+            end = self._open_end(conversation, texts)
+            ending = end.ending if end else ""
+
+            def render(marks: Marks) -> str:
+                variables = template_variables(conversation, rules, marks, ending)
+                rendered = self._sandbox.render(variables | self._tokens(), self._clock())
+                return end.cut(rendered, marks.marker) if end else rendered
+
+            pieces = find_pieces(render, self._guard, texts, self._template + ending)
         except RecursionError:
             raise refuse("a JSON value nests too deep") from None
         return self._with_bos(pieces)
+
+    def _open_end(self, conversation: Conversation, texts: list[str]) -> OpenEnd | None:
+        if not conversation.continue_final_message:
+            return None
+        return open_end(conversation.messages[-1].content or "", [*texts, self._template])
+
+    def _tokens(self) -> dict[str, str]:
+        return {"bos_token": self._special.bos or "", "eos_token": self._special.eos or ""}
 
     def _with_bos(self, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
         bos = self._special.bos

@@ -36,10 +36,19 @@ class Llama3Format:
         """The name an operator chooses it by."""
         return "llama3"
 
+    @property
+    def digest(self) -> str:
+        return self.name
+
+    @property
+    def variables(self) -> frozenset[str]:
+        return frozenset({"date_string"})
+
     def render(self, conversation: Conversation) -> RenderedPrompt:
         """Raises InvalidConversation for an empty conversation, an unknown role, several tool
-        calls in one message, text beside a tool call, and tools without a user message first."""
-        refuse_unknown_variables(conversation, self.name, "date_string")
+        calls in one message, text beside a tool call, tools without a user message first, and a
+        last message that can't be continued."""
+        refuse_unknown_variables(conversation, self.name, self.variables)
         turns = read_turns(conversation, {"ipython": Role.TOOL})
         writer = PromptWriter(self._controls)
         writer.template(self._bos)
@@ -58,7 +67,8 @@ def _date_string(conversation: Conversation) -> str:
     date = conversation.template_kwargs.get("date_string", "26 Jul 2024")
     if not isinstance(date, str):
         raise InvalidConversation(
-            f"date_string must be a string, not {date!r}", param="chat_template_kwargs"
+            f"date_string must be a string, not {type(date).__name__}",
+            param="chat_template_kwargs",
         )
     return date
 
@@ -106,14 +116,15 @@ def _write_tools(
 
 def _write_turn(writer: PromptWriter, turn: Turn) -> None:
     role = "ipython" if turn.role is Role.TOOL else turn.role.value
-    writer.template(f"<|start_header_id|>{role}<|end_header_id|>\n\n")
+    writer.template(f"<|start_header_id|>{role}<|end_header_id|>")
+    writer.template("" if turn.is_blank_and_open else "\n\n")
     if turn.role is Role.TOOL:
         writer.client(to_json(turn.content))
     elif turn.tool_calls:
         _write_tool_call(writer, turn)
     else:
         writer.client(turn.content.strip())
-    writer.template("<|eot_id|>")
+    writer.template("" if turn.is_open else "<|eot_id|>")
 
 
 def _write_tool_call(writer: PromptWriter, turn: Turn) -> None:

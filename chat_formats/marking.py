@@ -16,10 +16,14 @@ from chat_formats.control_tokens import ControlTokens
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What puts markers into an assistant's answer, and into any other text of a client."""
+    """What puts markers into an assistant's answer, and into any other text of a client.
+
+    `marker` is empty where nothing is marked.
+    """
 
     answer: Callable[[str], str]
     other: Callable[[str], str]
+    marker: str = ""
 
 
 class ForgeryGuard:

@@ -92,11 +92,20 @@ class MistralFormat:
         """The name an operator chooses this version by."""
         return f"mistral-{self._version.value}"
 
+    @property
+    def digest(self) -> str:
+        return self.name
+
+    @property
+    def variables(self) -> frozenset[str]:
+        return frozenset()
+
     def render(self, conversation: Conversation) -> RenderedPrompt:
         """Raises InvalidConversation for an empty conversation, an unknown role, a system message
         that isn't first, users and assistants that don't alternate, no user message at all, text
-        beside tool calls, a tool message without its call's id, and anything of tools in v1."""
-        refuse_unknown_variables(conversation, self.name)
+        beside tool calls, a tool message without its call's id, anything of tools in v1, and a last
+        message that can't be continued."""
+        refuse_unknown_variables(conversation, self.name, self.variables)
         turns = read_turns(conversation)
         system = turns[0].content if turns[0].role is Role.SYSTEM else None
         turns = turns if system is None else turns[1:]
@@ -122,9 +131,13 @@ class MistralFormat:
         elif turn.tool_calls:
             self._write_tool_calls(writer, turn)
         else:
-            writer.template(self._spelling.before_answer)
-            writer.client(turn.content.strip() if self._spelling.trims_answer else turn.content)
-            writer.template(self._eos)
+            self._write_answer(writer, turn)
+
+    def _write_answer(self, writer: PromptWriter, turn: Turn) -> None:
+        trims = self._spelling.trims_answer
+        writer.template("" if trims and turn.is_blank_and_open else self._spelling.before_answer)
+        writer.client(turn.content.strip() if trims else turn.content)
+        writer.template("" if turn.is_open else self._eos)
 
     def _write_user(self, writer: PromptWriter, turn: Turn, system: str | None) -> None:
         writer.template(self._spelling.opening)

@@ -79,7 +79,9 @@ class _Comparison:
             return self.guard.mark(text, self.marker, skipped, marks_middles=marks_middles)
 
         marks = Marks(
-            answer=lambda text: mark(text, in_answers), other=lambda text: mark(text, everywhere)
+            answer=lambda text: mark(text, in_answers),
+            other=lambda text: mark(text, everywhere),
+            marker=self.marker,
         )
         try:
             marked = self.render(marks)

@@ -52,8 +52,14 @@ class TemplateSandbox:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stop_process: weakref.finalize[..., TemplateSandbox] | None = None
+        self._variables = frozenset[str]()
         with self._lock:
             self._start()
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names that the template reads and does not set itself."""
+        return self._variables
 
     def render(self, variables: Mapping[str, object], now: datetime) -> str:
         """Raises InvalidConversation where the template refuses, fails or exceeds a limit."""
@@ -73,6 +79,8 @@ class TemplateSandbox:
             raise _template_failed(str(ended)) from None
         except RecursionError:
             raise _template_failed("the request nests too deep") from None
+        except ValueError as error:
+            raise _template_failed(str(error)) from None
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -96,6 +104,7 @@ class TemplateSandbox:
             self._discard()
             reason = _one_line(reply["failed"])
             raise ConfigurationError(f"the chat template can't be compiled: {reason}")
+        self._variables = frozenset(reply["variables"].split())
 
     def _discard(self) -> None:
         if self._stop_process is not None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from jinja2 import Environment, nodes
+from jinja2 import Environment, meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
@@ -71,13 +71,14 @@ class Renderer:
         environment.globals["dict"] = make_dict
         environment.globals["namespace"] = make_namespace
         self._template = environment.from_string(source)
+        self.variables = find_variables(environment.parse(source))
 
     def render(self, variables: dict[str, Any], now: str) -> str:
         """The prompt, with `strftime_now` telling `now`. Raises whatever the template raises."""
         self._now = datetime.fromisoformat(now)
         chunks = []
         num_characters = 0
-        for chunk in self._template.generate(**variables):
+        for chunk in self._template.generate(variables):
             num_characters += len(chunk)
             if num_characters > self._max_characters:
                 raise OutputTooLong(f"more than {self._max_characters} characters of output")
@@ -86,6 +87,22 @@ class Renderer:
 
     def _strftime_now(self, pattern: str) -> str:
         return self._now.strftime(pattern)
+
+
+def find_variables(template: nodes.Template) -> set[str]:
+    """The names that a template reads and leaves to its caller.
+
+    Jinja also counts those that are set in one branch and read after it: they are left out, unless
+    the template asks whether they were given.
+    """
+    stored = {name.name for name in template.find_all(nodes.Name) if name.ctx == "store"}
+    asked = {
+        question.node.name
+        for question in template.find_all((nodes.Test, nodes.Filter))
+        if question.name in ("defined", "undefined", "default", "d")
+        and isinstance(question.node, nodes.Name)
+    }
+    return meta.find_undeclared_variables(template) - (stored - asked)
 
 
 def raise_exception(message: object) -> None:
@@ -183,7 +200,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         except Exception as error:
             _send(replies, failure(error))
             return
-    _send(replies, {"text": ""})
+    _send(replies, {"variables": " ".join(sorted(renderer.variables))})
     for line in requests:
         with cpu_limit(start["cpu_limit_s"]):
             _send(replies, render_line(renderer, line))

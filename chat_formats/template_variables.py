@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 from chat_formats.marking import Marks
 from chat_formats.turns import call_arguments, plain_json, tool_definition
+from core.errors import InvalidConversation
 from core.messages import Conversation, Message, ToolCall
+
+SERVER_VARIABLES = frozenset(
+    {
+        *("messages", "tools", "documents", "bos_token", "eos_token"),
+        *("add_generation_prompt", "continue_final_message"),
+    }
+)
+_SHOWN_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +34,37 @@ class VariableRules:
     developer_role: str = "system"
 
 
+def check_variables(given: Mapping[str, object], known: frozenset[str], name: str) -> None:
+    """Raises InvalidConversation for the server's variables, those that the template named `name`
+    does not read (`known` are those it does), and values that nest too deep."""
+    for variable, value in given.items():
+        shown = repr(variable[:_SHOWN_CHARACTERS])
+        if variable in SERVER_VARIABLES:
+            raise _refused(f"the template variable {shown} is set by the server")
+        if variable not in known:
+            raise _refused(f"the chat template {name} has no variable {shown}")
+        try:
+            plain_json(value)
+        except InvalidConversation:
+            raise _refused(f"the template variable {shown} nests too deep") from None
+
+
 def template_variables(
-    conversation: Conversation, rules: VariableRules, marks: Marks
+    conversation: Conversation, rules: VariableRules, marks: Marks, ending: str = ""
 ) -> dict[str, object]:
-    """`messages`, `tools`, `add_generation_prompt` and the request's own variables."""
+    """`messages`, `tools`, `add_generation_prompt` and the request's own variables.
+
+    `ending` is put behind the last message's content.
+    """
     tools = [_marked(tool_definition(tool), marks.other) for tool in conversation.tools]
     extra = _marked(plain_json(conversation.template_kwargs), marks.other)
     assert isinstance(extra, dict)
+    messages = [_message(message, rules, marks) for message in conversation.messages]
+    if ending:
+        messages[-1]["content"] = f"{messages[-1]['content']}{ending}"
     return {
         **extra,
-        "messages": [_message(message, rules, marks) for message in conversation.messages],
+        "messages": messages,
         "tools": tools or None,
         "documents": None,
         "add_generation_prompt": conversation.add_generation_prompt,
@@ -84,3 +114,7 @@ def _marked(value: object, mark: Callable[[str], str]) -> object:
     if isinstance(value, list):
         return [_marked(item, mark) for item in value]
     return value
+
+
+def _refused(reason: str) -> InvalidConversation:
+    return InvalidConversation(reason, param="chat_template_kwargs")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -21,13 +21,22 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message that was found well formed. `index` is its place in the request's messages."""
+    """A message that was found well formed. `index` is its place in the request's messages.
+
+    An open turn, which the answer goes on with, ends with its content.
+    """
 
     index: int
     role: Role
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    is_open: bool = False
+
+    @property
+    def is_blank_and_open(self) -> bool:
+        """Where a format trims text, an open turn without any ends before the space for it."""
+        return self.is_open and not self.content.strip()
 
 
 def refuse(reason: str, index: int | None = None) -> InvalidConversation:
@@ -43,23 +52,44 @@ def read_turns(
     """The messages as turns. `aliases` are further role names that a format knows.
 
     The `name` of a message has no place in any named format's template and is not rendered.
-    Raises InvalidConversation for an empty conversation, an unknown role, missing content, and
-    tool calls outside an assistant message.
+    Raises InvalidConversation for an empty conversation, an unknown role, missing content, tool
+    calls outside an assistant message, and a last message that can't be continued where it is to.
     """
+    check_ends(conversation)
+    known = {role.value: role for role in Role} | {"developer": Role.SYSTEM} | dict(aliases or {})
+    turns = [
+        _read_turn(message, index, known) for index, message in enumerate(conversation.messages)
+    ]
+    if conversation.continue_final_message:
+        turns[-1] = replace(turns[-1], is_open=True)
+    return tuple(turns)
+
+
+def check_ends(conversation: Conversation) -> None:
+    """Raises InvalidConversation where there is no message, or the last one is to be continued and
+    is no assistant's text."""
     if not conversation.messages:
         raise refuse("a conversation needs at least one message")
-    known = {role.value: role for role in Role} | {"developer": Role.SYSTEM} | dict(aliases or {})
-    return tuple(
-        _read_turn(message, index, known) for index, message in enumerate(conversation.messages)
-    )
+    if not conversation.continue_final_message:
+        return
+    index, last = len(conversation.messages) - 1, conversation.messages[-1]
+    if last.role != "assistant":
+        reason = f"continue_final_message needs an assistant message here, not {last.role!r}"
+        raise refuse(reason, index)
+    if last.tool_calls:
+        raise refuse("continue_final_message can't continue tool calls", index)
+    if last.content is None:
+        raise refuse("continue_final_message needs content to continue", index)
 
 
-def refuse_unknown_variables(conversation: Conversation, format_name: str, *known: str) -> None:
+def refuse_unknown_variables(
+    conversation: Conversation, format_name: str, known: frozenset[str]
+) -> None:
     """Raises InvalidConversation for template variables that a named format doesn't have."""
-    unknown = sorted(set(conversation.template_kwargs) - set(known))
+    unknown = sorted(set(conversation.template_kwargs) - known)
     if unknown:
         raise InvalidConversation(
-            f"the chat format {format_name} has no template variable {unknown[0]!r}",
+            f"the chat format {format_name} has no template variable {unknown[0][:64]!r}",
             param="chat_template_kwargs",
         )
 

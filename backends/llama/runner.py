@@ -8,7 +8,8 @@ import psutil
 from numpy.typing import NDArray
 
 from backends.base import ModelCard, TokenRequest
-from backends.llama.bindings import LogRoute, NativeBatch, NativeContext, NativeModel
+from backends.gguf_sampling import gguf_recommendation
+from backends.llama.bindings import LogRoute, NativeBatch, NativeContext, NativeModel, version
 from backends.llama.drawer import Draw, Drawer, is_plain, scored
 from backends.llama.grammar_masks import GrammarMask
 from backends.llama.limits import MOST_SLOTS, Limits
@@ -16,6 +17,7 @@ from backends.llama.memory import MemoryKind
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import StepPlan, Work
 from backends.llama.sizing import Room, Sizes, choose, separated
+from backends.weights_digest import weights_digest
 from core.drawing import Row
 from core.errors import EngineFailed
 from core.scores import ScoredToken
@@ -83,6 +85,7 @@ class Runner:
     def __init__(
         self, options: LlamaOptions, progress: Callable[[float], bool], route: LogRoute
     ) -> None:
+        self._options = options
         self.model = NativeModel(options, progress, route)
         try:
             room = _room(self.model, options)
@@ -108,12 +111,16 @@ class Runner:
         self._random = np.random.default_rng()
 
     def describe(self, name: str) -> ModelCard:
+        """Reads a part of the model file, to tell its weights from others."""
         return ModelCard(
             name=name,
             vocabulary=self.model.vocabulary(),
             context_window=self.window,
             chat_template=self.model.metadata("tokenizer.chat_template"),
             is_byte_level=self.model.is_byte_level,
+            engine_build=_build(self.model, self._options),
+            weights_digest=weights_digest(self._options.model_path),
+            recommended=gguf_recommendation(self.model.metadata),
         )
 
     def begin(self, key: int, request: TokenRequest, grammar: GrammarMask | None) -> None:
@@ -233,6 +240,12 @@ def _limits(options: LlamaOptions, sizes: Sizes, kind: MemoryKind, room: Room) -
         max_idle=IDLE_CELLS,
         max_parked=room.parkable(options.prefix_mib) if can_park else 0,
     )
+
+
+def _build(model: NativeModel, options: LlamaOptions) -> str:
+    place = "GPU" if model.is_offloaded(options) else "CPU"
+    cache = f"KV cache {model.cache_type(options)}"
+    return f"llama_cpp {version()}, {place}, {cache}, flash attention {options.flash_attention}"
 
 
 def _room(model: NativeModel, options: LlamaOptions) -> Room:

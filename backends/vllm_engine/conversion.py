@@ -21,11 +21,13 @@ from backends.vllm_engine.weights import write_config, write_model
 from core.errors import EngineUnavailable, ModelLoadError
 from core.lifecycle import LoadProgress
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _SPARE_BYTES = 256 << 20
 _HASH_BLOCK_BYTES = 8 << 20
 _LOCK_RETRY_S = 0.5
+# generation_config.json's word for a top_k that keeps all.
+_ALL_IDS = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,11 @@ def write_tokenizer(source: GgufModel, folder: Path) -> None:
         "eos_token": None if vocabulary.eos_id is None else tokens[vocabulary.eos_id],
         "clean_up_tokenization_spaces": False,
     }
+    recommended = source.recommended.items()
     generation_config = {
         "bos_token_id": vocabulary.bos_id,
         "eos_token_id": list(vocabulary.end_ids),
+        **{name: _ALL_IDS if value is None else value for name, value in recommended},
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config, indent=2))
     (folder / "generation_config.json").write_text(json.dumps(generation_config, indent=2))

@@ -1,12 +1,14 @@
 """Owns reading a GGUF file's metadata, as values. Knows no engine and converts nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.gguf_sampling import gguf_recommendation, metadata_text
 from core.errors import ModelLoadError
+from core.sampling_defaults import SamplingValues
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -60,6 +62,7 @@ class GgufModel:
     has_long_rope: bool
     chat_template: str | None
     vocabulary: GgufVocabulary
+    recommended: SamplingValues = field(default_factory=dict)
 
 
 def read_gguf(path: Path) -> GgufModel:
@@ -94,6 +97,7 @@ def _model(path: Path, reader: "GGUFReader", fields: Mapping[str, Any]) -> GgufM
         has_long_rope="rope_factors_long.weight" in tensors,
         chat_template=str(template) if template is not None else None,
         vocabulary=_vocabulary(fields),
+        recommended=gguf_recommendation(lambda key: metadata_text(fields.get(key))),
     )
 
 

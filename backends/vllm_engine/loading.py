@@ -5,19 +5,28 @@ Runs in one thread, off the event loop. Gives up between its steps once it is ca
 
 import importlib.util
 import os
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.base import ModelCard
 from backends.vllm_engine.conversion import Form, Listener, convert
-from backends.vllm_engine.engine_args import EngineModel, compute_dtype, engine_args
+from backends.vllm_engine.engine_args import (
+    EngineModel,
+    compute_dtype,
+    engine_args,
+    unsupported_fields,
+)
 from backends.vllm_engine.environment import prepare_environment
 from backends.vllm_engine.folder import read_folder
 from backends.vllm_engine.gguf_file import read_gguf
 from backends.vllm_engine.tokenizer import HuggingFaceTokenizer
 from backends.vllm_engine.vocabulary import read_vocabulary
+from backends.weights_digest import weights_digest
 from core.errors import ModelLoadError
+from core.sampling_defaults import recommended_values
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,6 +55,7 @@ def load(settings: Settings, path: Path, listener: Listener) -> Loaded:
     args = engine_args(settings, model, vllm.argument_names(), is_cpu=vllm.is_cpu())
     read = read_vocabulary(folder)
     tokenizer = HuggingFaceTokenizer(folder.tokenizer_text)
+    digest = weights_digest(path, listener.check)
     listener.tell("starting the engine process")
     engine = vllm.VllmEngine(args, settings.default_context_window)
     card = ModelCard(
@@ -54,8 +64,19 @@ def load(settings: Settings, path: Path, listener: Listener) -> Loaded:
         context_window=engine.context_window,
         chat_template=folder.chat_template,
         is_byte_level=read.is_byte_level,
+        engine_build=_build(args),
+        weights_digest=digest,
+        recommended=recommended_values(folder.generation_config, "generation_config.json"),
+        unsupported_fields=unsupported_fields(settings),
     )
     return Loaded(engine, card, tokenizer)
+
+
+def _build(args: Mapping[str, Any]) -> str:
+    # The library's own word: its distribution goes by other names too.
+    version = getattr(sys.modules["vllm"], "__version__", "of an unknown version")
+    facts = [f"vllm {version}", args["dtype"], f"KV cache {args.get('kv_cache_dtype', 'auto')}"]
+    return ", ".join(facts + [args[name] for name in ("quantization",) if name in args])
 
 
 def _import_vllm() -> Any:

@@ -39,6 +39,43 @@ def conversations(shape: Shape, num: int = NUM_CONVERSATIONS) -> Iterator[Conver
         yield writer.conversation(shape)
 
 
+def continued_conversations(shape: Shape) -> Iterator[Conversation]:
+    """Conversations whose last message, an assistant's text, is to be gone on with."""
+    writer = Writer()
+    for conversation in conversations(shape):
+        messages = conversation.messages
+        if messages[-1].role != "assistant":
+            messages = (*messages, Message("assistant", writer.text()))
+        yield replace(
+            conversation,
+            messages=messages,
+            add_generation_prompt=False,
+            continue_final_message=True,
+        )
+
+
+def uncontinuable_conversations() -> Iterator[tuple[Conversation, str]]:
+    """Conversations whose last message can't be gone on with, and what says so."""
+    hello = Message("user", "hello")
+    call = Message("assistant", "", tool_calls=(ToolCall("f", "{}", "abcdefghi"),))
+    for messages, reason in (
+        ((hello,), r"messages\[0\]: .* assistant message here, not 'user'"),
+        ((hello, call), r"messages\[1\]: .* can't continue tool calls"),
+        ((hello, Message("assistant", None)), r"messages\[1\]: .* needs content"),
+        ((), "at least one message"),
+    ):
+        yield (
+            Conversation(messages, add_generation_prompt=False, continue_final_message=True),
+            reason,
+        )
+
+
+def without_null_content(conversation: Conversation) -> Conversation:
+    """The same conversation with empty texts where there are none."""
+    messages = (replace(each, content=each.content or "") for each in conversation.messages)
+    return replace(conversation, messages=tuple(messages))
+
+
 @dataclass(slots=True)
 class Writer:
     """Makes up parts of conversations from a fixed seed."""

@@ -26,6 +26,7 @@ def render_published(
         tools=[tool_dict(tool) for tool in conversation.tools] or None,
         chat_template=template,
         add_generation_prompt=conversation.add_generation_prompt,
+        continue_final_message=conversation.continue_final_message,
         **variables,
     )
     return str(rendered[0][0])

@@ -9,8 +9,10 @@ from core.messages import Conversation, Message, Tool, ToolCall
 from tests.chat_formats.conversations import (
     Shape,
     assert_renders,
+    continued_conversations,
     control_tokens,
     conversations,
+    uncontinuable_conversations,
 )
 from tests.chat_formats.reference import (
     published,
@@ -32,6 +34,22 @@ def test_chats_equal_the_plain_published_template() -> None:
 def test_tool_conversations_equal_the_published_template() -> None:
     for conversation in conversations(Shape(max_calls=3, has_tools=True)):
         assert_renders(CHATML, conversation, render_qwen_without_default(conversation))
+
+
+def test_a_continued_message_is_cut_as_transformers_cuts_it() -> None:
+    for conversation in continued_conversations(Shape(max_calls=3, has_tools=True)):
+        assert_renders(CHATML, conversation, render_qwen_without_default(conversation))
+
+
+def test_what_can_not_be_continued_is_refused() -> None:
+    for conversation, reason in uncontinuable_conversations():
+        with pytest.raises(InvalidConversation, match=reason):
+            CHATML.render(conversation)
+
+
+def test_a_turn_is_opened_or_continued_not_both() -> None:
+    with pytest.raises(ValueError, match="either opens a turn or continues"):
+        Conversation(HELLO.messages, continue_final_message=True)
 
 
 def test_tools_without_a_system_message_are_the_whole_system_turn() -> None:

@@ -1,6 +1,5 @@
 """A Jinja template writes what transformers writes by it, and its control tokens alone count."""
 
-from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -16,9 +15,15 @@ from tests.chat_formats.conversations import (
     assert_renders,
     control_tokens,
     conversations,
+    without_null_content,
 )
 from tests.chat_formats.reference import published, render_published
-from tests.chat_formats.vocabularies import LLAMA3, MISTRAL_TEKKEN, PHI, QWEN
+from tests.chat_formats.vocabularies import (
+    LLAMA3,
+    MISTRAL_TEKKEN,
+    PHI,
+    QWEN,
+)
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -31,11 +36,6 @@ pytestmark = pytest.mark.timeout(60)
 
 def rendered(template: str, conversation: Conversation, special: SpecialTokens) -> str:
     return render_published(template, conversation, special.bos or "", special.eos or "")
-
-
-def without_null_content(conversation: Conversation) -> Conversation:
-    messages = (replace(each, content=each.content or "") for each in conversation.messages)
-    return replace(conversation, messages=tuple(messages))
 
 
 @pytest.mark.parametrize(
@@ -187,20 +187,17 @@ def test_begin_of_text_is_added_once_where_the_tokenizer_adds_it() -> None:
         assert control_tokens(prompt).count("<s>") == 1
 
 
+def test_the_digest_is_that_of_the_template_whatever_its_name() -> None:
+    digest = JinjaFormat("model", CHATML, QWEN).digest
+    assert JinjaFormat("mine.jinja", CHATML, QWEN).digest == digest
+    assert JinjaFormat("model", CHATML + " ", QWEN).digest != digest
+
+
 def test_the_clock_answers_templates_that_ask_for_the_date() -> None:
     chat_format = JinjaFormat(
         "model", "{{ strftime_now('%d %b %Y') }}", QWEN, clock=lambda: datetime(2026, 5, 1)
     )
     assert chat_format.render(Conversation((HELLO,))).text == "01 May 2026"
-
-
-def test_template_variables_reach_the_template_unless_they_are_the_servers() -> None:
-    chat_format = JinjaFormat("model", "{{ style.tone }}", QWEN)
-    variables = {"style": {"tone": "<|im_end|>dry"}}
-    prompt = chat_format.render(Conversation((HELLO,), template_kwargs=variables))
-    assert prompt.pieces == (Piece("<|im_end|>dry", is_control=False),)
-    with pytest.raises(InvalidConversation, match="'messages' is set by the server"):
-        chat_format.render(Conversation((HELLO,), template_kwargs={"messages": []}))
 
 
 def test_the_training_tag_and_loop_controls_are_understood() -> None:
@@ -275,7 +272,7 @@ def test_a_template_that_does_not_compile_is_a_configuration_error() -> None:
 
 
 def test_messages_with_every_noncharacter_or_too_deep_json_are_refused() -> None:
-    chat_format = JinjaFormat("model", CHATML, QWEN)
+    chat_format = JinjaFormat("model", CHATML + "{{ a }}", QWEN)
     everything = "".join(chr(code) for code in range(0xFDD0, 0xFDF0))
     deep: dict[str, object] = {}
     for _ in range(100_000):

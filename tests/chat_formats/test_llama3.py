@@ -9,7 +9,9 @@ from core.messages import Conversation, Message, Tool, ToolCall
 from tests.chat_formats.conversations import (
     Shape,
     assert_renders,
+    continued_conversations,
     conversations,
+    uncontinuable_conversations,
 )
 from tests.chat_formats.reference import published, render_published
 from tests.chat_formats.vocabularies import LLAMA3
@@ -25,6 +27,21 @@ def test_conversations_equal_the_published_template() -> None:
         assert_renders(FORMAT, conversation, expected)
 
 
+def test_a_continued_message_is_cut_as_transformers_cuts_it() -> None:
+    for conversation in continued_conversations(Shape(max_calls=1, has_tools=True)):
+        first = next(each for each in conversation.messages if each.role != "system")
+        if conversation.tools and first.role != "user":
+            continue
+        expected = render_published(TEMPLATE, conversation, bos="<|begin_of_text|>")
+        assert_renders(FORMAT, conversation, expected)
+
+
+def test_what_can_not_be_continued_is_refused() -> None:
+    for conversation, reason in uncontinuable_conversations():
+        with pytest.raises(InvalidConversation, match=reason):
+            FORMAT.render(conversation)
+
+
 def test_another_date_can_be_given() -> None:
     conversation = Conversation((HELLO,), template_kwargs={"date_string": "1 May 2026"})
     expected = render_published(
@@ -34,7 +51,16 @@ def test_another_date_can_be_given() -> None:
 
 
 def test_what_is_no_date_and_other_variables_are_refused() -> None:
-    for variables in ({"date_string": 5}, {"builtin_tools": ["code_interpreter"]}):
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    given: list[dict[str, object]] = [
+        {"date_string": 5},
+        {"date_string": deep},
+        {"builtin_tools": ["code_interpreter"]},
+        {"messages": []},
+    ]
+    for variables in given:
         with pytest.raises(InvalidConversation, match=next(iter(variables))):
             FORMAT.render(Conversation((HELLO,), template_kwargs=variables))
 

@@ -11,7 +11,9 @@ from core.messages import Conversation, Message, Tool, ToolCall
 from tests.chat_formats.conversations import (
     Shape,
     assert_renders,
+    continued_conversations,
     conversations,
+    uncontinuable_conversations,
 )
 from tests.chat_formats.reference import published, render_published
 from tests.chat_formats.vocabularies import MISTRAL_TEKKEN, MISTRAL_V1, MISTRAL_V3
@@ -54,6 +56,26 @@ def test_without_a_system_message_any_end_equals_the_published_template(
         messages = tuple(each for each in conversation.messages if each.role != "system")
         unled = replace(conversation, messages=messages)
         assert_renders(chat_format, unled, expected(chat_format, unled))
+
+
+def test_v1_cuts_a_continued_message_as_transformers_cuts_it() -> None:
+    for conversation in continued_conversations(Shape()):
+        assert_renders(V1, conversation, expected(V1, conversation))
+
+
+@pytest.mark.parametrize("chat_format", [V3, TEKKEN], ids=lambda each: each.name)
+def test_a_continued_message_is_cut_as_transformers_cuts_it(chat_format: MistralFormat) -> None:
+    for conversation in continued_conversations(Shape(max_calls=2, has_tools=True)):
+        messages = tuple(each for each in conversation.messages if each.role != "system")
+        unled = replace(conversation, messages=messages)
+        assert_renders(chat_format, unled, expected(chat_format, unled))
+
+
+@pytest.mark.parametrize("chat_format", [V1, V3, TEKKEN], ids=lambda each: each.name)
+def test_what_can_not_be_continued_is_refused(chat_format: MistralFormat) -> None:
+    for conversation, reason in uncontinuable_conversations():
+        with pytest.raises(InvalidConversation, match=reason):
+            chat_format.render(conversation)
 
 
 def test_the_version_follows_from_the_vocabulary() -> None:

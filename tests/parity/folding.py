@@ -58,4 +58,5 @@ def _add(whole: dict[str, Any], choice: dict[str, Any]) -> None:
     if "prompt_logprobs" in choice:
         whole["prompt_logprobs"] = choice["prompt_logprobs"]
     for name, values in (choice["logprobs"] or {}).items():
-        whole.setdefault("logprobs", {}).setdefault(name, []).extend(values or [])
+        if values:
+            whole.setdefault("logprobs", {}).setdefault(name, []).extend(values)

@@ -1,15 +1,14 @@
 """Every answer to three hundred JSON Schemas validates, and is the same on both engines."""
 
 import asyncio
-import json
 from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 
 from tests.parity.conftest import Pair
 from tests.parity.schemas import schemas
+from tests.serving.structure_walks import refuse_invalid
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.engine]
 
@@ -45,12 +44,8 @@ async def answers(client: httpx.AsyncClient, made: list[dict[str, Any]]) -> list
 async def test_answers_validate_and_are_the_same(pairs: dict[str, Pair]) -> None:
     pair, made = pairs["chatml"], schemas(NUM_SCHEMAS, seed=4)
     ours, theirs = await answers(pair.llama, made), await answers(pair.vllm, made)
-    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
     for schema, left, right in zip(made, ours, theirs, strict=True):
         for choice in (left, right):
             assert choice["finish_reason"] == "stop", (schema, choice)
-            value = json.loads(choice["message"]["content"])
-            jsonschema.validate(
-                value, schema, cls=jsonschema.Draft202012Validator, format_checker=checker
-            )
+            refuse_invalid(schema, choice["message"]["content"])
         assert left == right, schema

@@ -1,13 +1,16 @@
 """Writes small GGUF files and vocabularies for tests."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from backends.vllm_engine.gguf_file import GgufVocabulary, TokenKind
 from backends.vllm_engine.vocabulary import byte_alphabet
 
 CONTROL = ("<|im_start|>", "<|im_end|>")
 USER_DEFINED = ("<think>",)
+NO_SAMPLING: Mapping[str, float | str] = MappingProxyType({})
 MERGES = ("h e", "l l", "he ll", "hell o", "\u0120 w", "1 2", "12 3")
 
 
@@ -54,8 +57,11 @@ def sentencepiece() -> GgufVocabulary:
     )
 
 
-def write_vocabulary(path: Path, vocabulary: GgufVocabulary) -> Path:
-    """A GGUF without weights, which llama.cpp opens with `vocab_only`."""
+def write_vocabulary(
+    path: Path, vocabulary: GgufVocabulary, sampling: Mapping[str, float | str] = NO_SAMPLING
+) -> Path:
+    """A GGUF without weights, which llama.cpp opens with `vocab_only`. `sampling` is what it
+    recommends, by the end of each key."""
     from gguf import GGUFWriter
 
     writer = GGUFWriter(path, "llama")
@@ -73,6 +79,9 @@ def write_vocabulary(path: Path, vocabulary: GgufVocabulary) -> Path:
         writer.add_bos_token_id(vocabulary.bos_id)
     if vocabulary.eos_id is not None:
         writer.add_eos_token_id(vocabulary.eos_id)
+    add_by_type = {int: writer.add_int32, float: writer.add_float32, str: writer.add_string}
+    for name, value in sampling.items():
+        add_by_type[type(value)](f"general.sampling.{name}", value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
