@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.exceptions import VLLMValidationError
 from vllm.inputs import tokens_input
 from vllm.platforms import current_platform
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -120,7 +121,7 @@ class VllmEngine:
         )
         try:
             prepared = await asyncio.to_thread(process)
-        except ValueError as error:
+        except (ValueError, VLLMValidationError) as error:
             raise EngineFailed(f"vLLM refused the request: {_one_line(error)}") from error
         only_our_end_ids(prepared.sampling_params)
         return prepared

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from backends.vllm_engine.engine_args import EngineModel, compute_dtype, engine_args
+from backends.vllm_engine.engine_args import (
+    EngineModel,
+    compute_dtype,
+    engine_args,
+    unsupported_fields,
+)
 from core.errors import ConfigurationError
 from core.settings import Settings, load_settings
 
@@ -25,7 +30,7 @@ def arguments(known: tuple[str, ...] = KNOWN, **flags: str) -> dict[str, object]
 def test_vllms_own_rules_are_off() -> None:
     args = arguments()
     assert args["generation_config"] == "vllm"
-    assert args["skip_tokenizer_init"] is True
+    assert args["structured_outputs_config"] == {"backend": "guidance"}
     assert args["dtype"] == "float32"
     assert args["scheduling_policy"] == "priority"
     assert "trust_remote_code" not in args
@@ -78,3 +83,13 @@ def test_the_number_format_is_the_set_one_else_the_models_own(
     setting: str, own: str | None, dtype: str
 ) -> None:
     assert compute_dtype(settings(VLLM_DTYPE=setting), own) == dtype
+
+
+def test_seeds_need_a_processor_that_speculative_decoding_does_not_allow() -> None:
+    plain = settings()
+    assert arguments()["logits_processors"] == ["backends.vllm_engine.seeded_draws:SeededDraws"]
+    assert unsupported_fields(plain) == frozenset()
+    speculative = '{"method": "ngram", "num_speculative_tokens": 2}'
+    assert "logits_processors" not in arguments(VLLM_SPECULATIVE_CONFIG=speculative)
+    refused = unsupported_fields(settings(VLLM_SPECULATIVE_CONFIG=speculative))
+    assert refused == {"seed", "min_p", "logit_bias"}
