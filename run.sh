@@ -16,6 +16,8 @@ Jarvis LLM Proxy: serves a model on your own machine over the OpenAI HTTP API.
                             args go to pytest
   ./run.sh bench [args]     measure this server against others on this machine, in turns;
                             ./run.sh bench --help tells more
+  ./run.sh parity [args]    run a model through both engines, and say whether one may stand in for
+                            the other; ./run.sh parity --help tells more
   ./run.sh --help           this text
 
 Flags:
@@ -77,6 +79,11 @@ case "${1:-}" in
     set_up bench
     shift
     PYTHONPATH="$root" exec "$python" -m benchmarks "$@"
+    ;;
+  parity)
+    shift
+    set_up parity "$@"
+    PYTHONPATH="$root" exec "$python" -m parity "$@"
     ;;
   *)
     set_up serve "$@"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("core", "chat_formats", "backends", "serving", "api", "scripts", "benchmarks")
+OURS = ("core", "chat_formats", "backends", "serving", "api", "scripts", "benchmarks", "parity")
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_NESTING = 400, 60, 5, 3
 ALLOWED = {
     "core": {"core"},
@@ -16,6 +16,7 @@ ALLOWED = {
     "serving": {"core", "chat_formats", "backends.base", "serving"},
     "api": {"core", "serving", "api"},
     "scripts": {"core", "chat_formats", "scripts"},
+    "parity": {"core", "benchmarks.servers", "parity"},
     "benchmarks": {"core", "backends.vllm_engine", "scripts", "benchmarks"},
 }
 NESTING = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)

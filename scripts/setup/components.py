@@ -51,7 +51,7 @@ def needed(wishes: Wishes, root: Path) -> tuple[Component, ...]:
     if wishes.purpose is Purpose.TEST:
         path = root / "requirements-dev.txt"
         components.append(Component(Kind.DEV, "the test tools", path, None, 0.3))
-    if wishes.purpose is not Purpose.SERVE:
+    if wishes.purpose in (Purpose.TEST, Purpose.BENCH):
         path = root / "requirements-bench.txt"
         components.append(Component(Kind.BENCH, "the benchmarks", path, None, 0.3))
     return tuple(components)

@@ -29,6 +29,7 @@ class Purpose(StrEnum):
     SERVE = "serve"
     TEST = "test"
     BENCH = "bench"
+    PARITY = "parity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +49,27 @@ def wishes(
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--engine")
     parser.add_argument("--env-file", type=Path, default=root / ".env")
-    flags = parser.parse_known_args(arguments if purpose is Purpose.SERVE else [])[0]
+    names_engine = purpose in (Purpose.SERVE, Purpose.PARITY)
+    flags = parser.parse_known_args(arguments if names_engine else [])[0]
     values = {**read_env_file(flags.env_file), **{k: v for k, v in environ.items() if v}}
     engine = flags.engine or values.get("JARVIS_INFERENCE_ENGINE") or Engine.LLAMA_CPP
     chosen = _choice(Engine, "JARVIS_INFERENCE_ENGINE", engine)
     accelerator = values.get("JARVIS_ACCELERATOR") or Accelerator.AUTO
     return Wishes(
-        engines=_engines(chosen, purpose),
+        engines=_engines(chosen, purpose, is_named=flags.engine is not None),
         purpose=purpose,
         accelerator=_choice(Accelerator, "JARVIS_ACCELERATOR", accelerator),
         cache_dir=_cache_dir(values),
     )
 
 
-def _engines(chosen: Engine, purpose: Purpose) -> tuple[Engine, ...]:
-    """Benchmarks of vLLM take part where it is installed already: it is large."""
+def _engines(chosen: Engine, purpose: Purpose, *, is_named: bool) -> tuple[Engine, ...]:
+    """Benchmarks of vLLM take part where it is installed already: it is large. Engines are compared
+    with each other, unless a flag names one.
+    """
     every = {Purpose.TEST: tuple(Engine), Purpose.BENCH: (Engine.LLAMA_CPP,)}
+    if not is_named:
+        every[Purpose.PARITY] = tuple(Engine)
     return every.get(purpose, (chosen,))
 
 

@@ -23,7 +23,7 @@ LISTS = sorted(ROOT.glob("requirements-*.txt"))
 
 
 def wished(root: Path, *arguments: str, **environ: str) -> Wishes:
-    purpose = Purpose(arguments[0]) if arguments[:1] in (("test",), ("bench",)) else Purpose.SERVE
+    purpose = Purpose(arguments[0]) if arguments[:1] in (("test",), ("bench",), ("parity",)) else Purpose.SERVE
     return wishes(arguments, purpose=purpose, environ=environ, root=root)
 
 
