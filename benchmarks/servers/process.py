@@ -1,5 +1,6 @@
 """Owns one running server: its start, its readiness, what it takes of the machine, and its end."""
 
+import contextlib
 import http.client
 import socket
 import subprocess
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import msgspec
 import psutil
 
 from benchmarks.servers.base import Launch, ServerUnavailable
@@ -17,6 +19,13 @@ _START_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 30
 _POLL_S = 0.1
 _TAIL = 400
+
+
+class _State(msgspec.Struct):
+    """What our own server tells of its readiness."""
+
+    state: str = ""
+    reason: str | None = None
 
 
 def free_port() -> int:
@@ -107,11 +116,21 @@ def _is_ready(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status == 200
+        response = connection.getresponse()
+        _raise_if_failed(response.read())
+        return response.status == 200
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
+
+
+def _raise_if_failed(body: bytes) -> None:
+    """Our own server stays up when its engine could not load, and says so."""
+    with contextlib.suppress(msgspec.DecodeError):
+        state = msgspec.json.decode(body, type=_State)
+        if state.state == "failed":
+            raise ServerUnavailable(state.reason or "the engine could not be loaded")
 
 
 def _tail(log_path: Path) -> str:
