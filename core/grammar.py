@@ -1,6 +1,6 @@
 """Owns what an answer's text must match, as a value. Compiles nothing.
 
-The text has been checked before it comes here (serving/structures.py): engines need not refuse it.
+The text has been checked before it comes here (serving/structures/): engines need not refuse it.
 """
 
 from dataclasses import dataclass

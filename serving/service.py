@@ -22,7 +22,7 @@ from serving.encoding import EncodedPrompt
 from serving.fingerprint import system_fingerprint
 from serving.generation import Generation
 from serving.prompting import Prompter, special_tokens
-from serving.structures import StructureCompiler
+from serving.structures.compiler import StructureCompiler
 
 logger = logging.getLogger(__name__)
 

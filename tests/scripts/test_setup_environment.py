@@ -23,7 +23,11 @@ LISTS = sorted(ROOT.glob("requirements-*.txt"))
 
 
 def wished(root: Path, *arguments: str, **environ: str) -> Wishes:
-    purpose = Purpose(arguments[0]) if arguments[:1] in (("test",), ("bench",), ("parity",)) else Purpose.SERVE
+    purpose = (
+        Purpose(arguments[0])
+        if arguments[:1] in (("test",), ("bench",), ("parity",))
+        else Purpose.SERVE
+    )
     return wishes(arguments, purpose=purpose, environ=environ, root=root)
 
 
@@ -55,6 +59,13 @@ def test_benchmarks_need_llama_cpp_and_their_own_tools(tmp_path: Path) -> None:
     wanted = wished(tmp_path, "bench", "--engine", "x", JARVIS_INFERENCE_ENGINE="vllm")
     kinds = [component.kind for component in needed(wanted, ROOT)]
     assert kinds == [Kind.BASE, Kind.LLAMA, Kind.BENCH]
+
+
+def test_parity_needs_both_engines_unless_one_is_named(tmp_path: Path) -> None:
+    assert wished(tmp_path, "parity", "--model", "x").engines == tuple(Engine)
+    assert wished(tmp_path, "parity", "--engine", "vllm").engines == (Engine.VLLM,)
+    kinds = [component.kind for component in needed(wished(tmp_path, "parity"), ROOT)]
+    assert kinds == [Kind.BASE, Kind.LLAMA, Kind.VLLM]
 
 
 def test_a_wrong_choice_is_one_line(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 
 from core.grammar import Grammar
-from serving.structure_rehearsal import Rehearsal
+from serving.structures.rehearsal import Rehearsal
 
 END_ID = 256
 REHEARSAL = Rehearsal()

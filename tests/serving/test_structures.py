@@ -7,7 +7,7 @@ import pytest
 
 from core.grammar import Grammar, GrammarKind
 from core.structures import Choice, JsonObject, JsonSchema, LarkGrammar, Regex
-from serving.structures import StructureCompiler
+from serving.structures.compiler import StructureCompiler
 from tests.parity.schemas import Schema, schemas
 from tests.serving.structure_walks import accepts, refuse_invalid, walk
 

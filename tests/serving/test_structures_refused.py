@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import InvalidValue
 from core.structures import Choice, JsonSchema, LarkGrammar, Regex, Structure
-from serving.structures import StructureCompiler
+from serving.structures.compiler import StructureCompiler
 
 COMPILER = StructureCompiler()
 OBJECT = {"type": "object"}

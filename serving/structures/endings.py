@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from serving.structure_limits import refused
+from serving.structures.limits import refused
 
 _NESTING = {"object", "array"}
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from serving.structure_keywords import is_number
-from serving.structure_limits import Place, shortened
+from serving.structures.keywords import is_number
+from serving.structures.limits import Place, shortened
 
 # The compiler's own dates have a 29th of February each year.
 _LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"

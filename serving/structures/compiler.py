@@ -9,12 +9,12 @@ import json
 from core.errors import InvalidValue
 from core.grammar import Grammar, GrammarKind
 from core.structures import Choice, JsonObject, JsonSchema, LarkGrammar, Regex, Structure
-from serving.structure_grammars import lark_grammar
-from serving.structure_limits import refused
-from serving.structure_names import literal
-from serving.structure_regexes import pattern_fault
-from serving.structure_rehearsal import Rehearsal, schema_grammar, with_ascii_classes
-from serving.structure_schemas import Translation
+from serving.structures.grammars import lark_grammar
+from serving.structures.limits import refused
+from serving.structures.names import literal
+from serving.structures.regexes import pattern_fault
+from serving.structures.rehearsal import Rehearsal, schema_grammar, with_ascii_classes
+from serving.structures.schemas import Translation
 
 MAX_CHOICE_CHARACTERS = 1 << 16
 

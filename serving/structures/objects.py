@@ -8,8 +8,8 @@ pattern: llguidance would let a declared name pass as another one if it is spell
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from serving.structure_limits import MAX_ALTERNATIVES, Place
-from serving.structure_names import all_names_but
+from serving.structures.limits import MAX_ALTERNATIVES, Place
+from serving.structures.names import all_names_but
 
 MAX_OPEN_NAMES = 100
 MAX_OPEN_NAME = 48

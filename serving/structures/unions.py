@@ -6,7 +6,7 @@ Only what it can prove: false means unknown. Reads a client's schema, and change
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from serving.structure_keywords import TYPES
+from serving.structures.keywords import TYPES
 
 Schema = Mapping[str, Any] | bool
 Resolve = Callable[[str], Schema]

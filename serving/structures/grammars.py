@@ -11,10 +11,10 @@ from collections.abc import Callable
 from core.errors import InvalidValue
 from core.grammar import Grammar, GrammarKind
 from core.structures import LarkGrammar
-from serving.structure_limits import refused, shortened
-from serving.structure_regexes import pattern_fault
-from serving.structure_rehearsal import as_lark, schema_grammar
-from serving.structure_schemas import Translation
+from serving.structures.limits import refused, shortened
+from serving.structures.regexes import pattern_fault
+from serving.structures.rehearsal import as_lark, schema_grammar
+from serving.structures.schemas import Translation
 
 MAX_GRAMMAR_CHARACTERS = 32_768
 MAX_RULES = 300

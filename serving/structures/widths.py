@@ -7,7 +7,7 @@ ends an answer in the middle.
 from collections.abc import Mapping
 from typing import Any
 
-from serving.structure_limits import refused
+from serving.structures.limits import refused
 
 MAX_ROW_ITEMS = 1600
 # As measured: of a value's begin, and of a property that may be left out.

@@ -6,7 +6,7 @@ What is not in these tables is refused by name: llguidance leaves out words that
 import math
 from collections.abc import Callable, Mapping
 
-from serving.structure_limits import (
+from serving.structures.limits import (
     LARGEST_NUMBER,
     MAX_ALTERNATIVES,
     MAX_ENUM,

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from core.errors import InvalidValue
-from serving.structure_endings import refuse_endless
-from serving.structure_keywords import (
+from serving.structures.endings import refuse_endless
+from serving.structures.keywords import (
     ANNOTATIONS,
     COMBINING,
     DEFINITIONS,
@@ -21,7 +21,7 @@ from serving.structure_keywords import (
     ROOT_ONLY,
     remedy,
 )
-from serving.structure_limits import (
+from serving.structures.limits import (
     MAX_DEFINITIONS,
     MAX_PATTERNS,
     MAX_SUBSCHEMAS,
@@ -30,11 +30,11 @@ from serving.structure_limits import (
     refused,
     shortened,
 )
-from serving.structure_objects import closed_object, closed_union, own_names
-from serving.structure_regexes import pattern_fault
-from serving.structure_unions import Disjointness, Schema
-from serving.structure_values import plain_value, with_real_dates
-from serving.structure_widths import refuse_wide
+from serving.structures.objects import closed_object, closed_union, own_names
+from serving.structures.regexes import pattern_fault
+from serving.structures.unions import Disjointness, Schema
+from serving.structures.values import plain_value, with_real_dates
+from serving.structures.widths import refuse_wide
 
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAPS = ("properties", "patternProperties")
