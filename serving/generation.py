@@ -1,10 +1,12 @@
 """Owns one choice of an accepted request: from its prompt's ids to its events. Knows no HTTP."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from backends.base import EngineHost, TokenRequest, TokenStep
+from core.errors import EngineFailed
 from core.events import (
     FinishReason,
     GenerationEnd,
@@ -15,6 +17,7 @@ from core.events import (
 from core.requests import View
 from serving.decoding import AnswerDecoder, TextRules
 from serving.encoding import EncodedPrompt
+from serving.structures.compiler import StructureCompiler
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,15 @@ class Task:
 class Generation:
     """One choice. Nothing runs before `events` is iterated; closing that aborts it."""
 
-    def __init__(self, host: EngineHost, task: Task) -> None:
+    def __init__(self, host: EngineHost, task: Task, compiler: StructureCompiler) -> None:
         self.prompt = task.prompt
         self.choice = task.choice
         self.view = task.view
         self.max_tokens = task.num_wanted
         self._host = host
         self._task = task
+        self._compiler = compiler
+        self._token_ids: list[int] = []
         num_prompt_tokens = len(task.prompt.token_ids)
         self._decoder = AnswerDecoder(host.card.vocabulary, task.rules, num_prompt_tokens)
 
@@ -60,10 +65,28 @@ class Generation:
             async for step in steps:
                 found = self._first(step) if is_first else self._decoder.feed(step)
                 is_first = False
+                if self._task.tokens.grammar is not None:
+                    await self._check_grammar(step)
                 for event in found:
                     yield event
                 if found and isinstance(found[-1], GenerationEnd):
                     return
+
+    async def _check_grammar(self, step: TokenStep) -> None:
+        """An engine whose matcher gives up lets the end token alone through: that is no end."""
+        self._token_ids += step.token_ids
+        grammar, vocabulary = self._task.tokens.grammar, self._host.card.vocabulary
+        if grammar is None or step.finish is not FinishReason.STOP:
+            return
+        *token_ids, last = self._token_ids
+        if last != vocabulary.eos_id or not self._task.num_wanted:
+            return
+        text = b"".join(vocabulary.pieces[token_id] for token_id in token_ids)
+        if await asyncio.to_thread(self._compiler.is_cut_short, grammar, text):
+            raise EngineFailed(
+                "the grammar became too complex in the middle of the answer, which ends before it"
+                " matches"
+            )
 
     def _first(self, step: TokenStep) -> list[GenerationEvent]:
         """What is said of the prompt comes with the first ids: until then an engine may fail."""

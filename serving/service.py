@@ -88,7 +88,7 @@ class GenerationService:
         grammar = await self._compile(request.structure)
         prompt = await self._make_prompt(request.prompt, request.suffix)
         tasks = model.admission.tasks(request, prompt, grammar)
-        return [Generation(self._host, task) for task in tasks]
+        return [Generation(self._host, task, self._compiler) for task in tasks]
 
     async def _compile(self, structure: Structure | None) -> Grammar | None:
         if structure is None:

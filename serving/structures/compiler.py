@@ -37,6 +37,10 @@ class StructureCompiler:
             return self._choice(structure)
         return self._lark(structure)
 
+    def is_cut_short(self, grammar: Grammar, text: bytes) -> bool:
+        """Whether an answer that its engine ended is only the beginning of a match. Blocking."""
+        return self._rehearsal.is_cut_short(grammar, text)
+
     def _schema(self, wanted: JsonSchema) -> Grammar:
         translation = Translation(wanted.schema, wanted.param, is_strict=wanted.is_strict)
         schema = translation.run()

@@ -54,6 +54,15 @@ class Rehearsal:
             matcher.reset()
         return None
 
+    def is_cut_short(self, grammar: Grammar, text: bytes) -> bool:
+        """Whether the text could go on, but can't end here. False where that can't be told."""
+        try:
+            matcher = self.matcher(grammar)
+        except ValueError:
+            return False
+        matcher.consume_tokens(list(text))
+        return not matcher.is_error() and not matcher.is_accepting()
+
     def matcher(self, grammar: Grammar) -> llguidance.LLMatcher:
         """At the start of a text of bytes. Raises ValueError."""
         matcher = llguidance.LLMatcher(

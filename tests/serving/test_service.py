@@ -4,10 +4,11 @@ from contextlib import aclosing
 
 import pytest
 
-from backends.scripted import ScriptedBackend
-from core.errors import ContextLengthExceeded
+from backends.scripted import END_ID, ScriptedBackend
+from core.errors import ContextLengthExceeded, EngineFailed
 from core.events import FinishReason, GenerationEnd, TextDelta
-from core.requests import GenerationRequest
+from core.requests import Ending, GenerationRequest
+from core.structures import JsonObject
 from tests.serving.over_script import CountingTokenizer, service_over
 
 
@@ -50,6 +51,24 @@ async def test_what_does_not_fit_is_refused_for_all_choices() -> None:
     async with service_over(backend) as service:
         with pytest.raises(ContextLengthExceeded):
             await service.prepare(GenerationRequest("r", "hello", num_choices=2, max_tokens=2))
+
+
+@pytest.mark.parametrize("script", [b'{"a": 1', b'{"a"', b""])
+async def test_a_structure_that_an_engine_ended_too_early_is_an_error(script: bytes) -> None:
+    async with service_over(ScriptedBackend(lambda _: [*script, END_ID])) as service:
+        wanted = GenerationRequest("r", "hello", structure=JsonObject())
+        (generation,) = await service.prepare(wanted)
+        with pytest.raises(EngineFailed, match="too complex"):
+            _ = [event async for event in generation.events()]
+
+
+async def test_a_structure_may_be_cut_by_length_and_stops_and_end_where_it_is_whole() -> None:
+    async with service_over(ScriptedBackend(lambda _: [*b'{"a": 1}', END_ID])) as service:
+        for fields in ({}, {"max_tokens": 3}, {"ending": Ending(stop=("1",))}):
+            wanted = GenerationRequest("r", "hello", structure=JsonObject(), **fields)
+            (generation,) = await service.prepare(wanted)
+            events = [event async for event in generation.events()]
+            assert isinstance(events[-1], GenerationEnd)
 
 
 def test_a_request_for_no_choice_is_our_own_bug() -> None:
