@@ -71,6 +71,7 @@ class Generation:
                     yield event
                 if found and isinstance(found[-1], GenerationEnd):
                     return
+        raise EngineFailed("the engine ended the sequence without saying why")
 
     async def _check_grammar(self, step: TokenStep) -> None:
         """An engine whose matcher gives up lets the end token alone through: that is no end."""

@@ -111,7 +111,9 @@ class StartedBackend:
 
 
 @asynccontextmanager
-async def serve(backend: Backend, engine: str, chat_format: str) -> AsyncIterator[str]:
+async def serve(
+    backend: Backend, engine: str, chat_format: str, **flags: str
+) -> AsyncIterator[str]:
     """The whole application over a started backend, on a free port; yields its base URL."""
 
     async def open_backend(_: Callable[[LoadProgress], None]) -> Backend:
@@ -129,7 +131,7 @@ async def serve(backend: Backend, engine: str, chat_format: str) -> AsyncIterato
         yield
         await delegate.close()
 
-    app = create_app(settings_for(engine), service, lifespan)
+    app = create_app(settings_for(engine, **flags), service, lifespan)
     async with listening(app) as url:
         yield url
 

@@ -19,7 +19,8 @@ MAX_STOP_IDS = 256
 MAX_BAD_WORDS = 256
 MAX_BAD_WORD_CHARACTERS = 256
 MAX_BIASED_IDS = 1024
-MAX_ALLOWED_IDS = 1 << 20
+# As many as the largest vocabularies have.
+MAX_ALLOWED_IDS = 1 << 18
 MAX_ID = 2**31 - 1
 MAX_METADATA = 16
 _ID = re.compile(r"[0-9]{1,10}")

@@ -96,7 +96,13 @@ class LlamaBackend:
             return None
         if self._grammars is None:
             self._grammars = GrammarCompiler(self.card.vocabulary, self.tokenizer)
-        grammar = await asyncio.wrap_future(self._grammars.start(request.grammar))
+        try:
+            grammar = await asyncio.wrap_future(self._grammars.start(request.grammar))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():
+                raise EngineUnavailable("the engine was closed while a grammar compiled") from None
+            raise
         self._running_engine()
         return grammar
 

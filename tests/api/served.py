@@ -28,10 +28,10 @@ class Served:
 
 
 @asynccontextmanager
-async def served(backend: ScriptedBackend) -> AsyncIterator[Served]:
+async def served(backend: ScriptedBackend, **flags: str) -> AsyncIterator[Served]:
     await backend.start(lambda _: None)
     async with (
-        serve(backend, "llama_cpp", "chatml") as url,
+        serve(backend, "llama_cpp", "chatml", **flags) as url,
         httpx.AsyncClient(base_url=url, timeout=5) as client,
     ):
         yield Served(client, backend)

@@ -326,3 +326,16 @@ async def test_a_body_cut_short_harms_nobody(app: Served) -> None:
     with pytest.raises((httpx.HTTPError, ConnectionResetError)):
         await app.client.post("/v1/completions", content=half(), headers=headers)
     assert (await app.chat()).status_code == 200
+
+
+async def test_unknown_fields_are_ignored_by_name_where_that_is_set() -> None:
+    backend = ScriptedBackend(lambda _: [*b"ab", END_ID])
+    async with served(backend, JARVIS_STRICT_FIELDS="false") as app:
+        messages = [{"role": "user", "content": "hi", "cache_control": {}}]
+        for stream in (False, True):
+            response = await app.chat(messages=messages, mirostat=2, stream=stream)
+            assert response.status_code == 200
+            assert response.headers["x-jarvis-ignored"] == "mirostat, messages[0].cache_control"
+        assert "x-jarvis-ignored" not in (await app.chat()).headers
+        # What is known and not honoured is refused all the same.
+        assert (await app.chat(tools=[{"type": "function"}])).status_code == 400

@@ -3,12 +3,14 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import psutil
 import pytest
 
 from backends.base import TokenStep
 from core.errors import EngineFailed, EngineUnavailable, JarvisError
+from core.grammar import Grammar, GrammarKind
 from core.lifecycle import LoadProgress
 from tests.engines import Engine
 
@@ -72,3 +74,20 @@ async def _read_to_the_end(stream: AsyncGenerator[TokenStep, None]) -> str:
     except EngineFailed:
         return "failed"
     return "ended"
+
+
+async def test_a_close_while_a_grammar_compiles_ends_the_request_with_an_error(
+    fresh: Engine,
+) -> None:
+    if fresh.kind == "scripted":
+        return
+    await fresh.backend.start(lambda _: None)
+    grammar = Grammar(GrammarKind.REGEX, "(a|b|c){1,400}x")
+    requests = [
+        replace(fresh.request(fresh.prompt("Hello"), 64), grammar=grammar) for _ in range(8)
+    ]
+    answers = [asyncio.create_task(fresh.answer(request)) for request in requests]
+    await asyncio.sleep(0)
+    await fresh.backend.close()
+    for ended in await asyncio.gather(*answers, return_exceptions=True):
+        assert isinstance(ended, EngineFailed | EngineUnavailable), ended

@@ -62,6 +62,13 @@ async def test_a_structure_that_an_engine_ended_too_early_is_an_error(script: by
             _ = [event async for event in generation.events()]
 
 
+async def test_a_sequence_that_ends_without_a_reason_is_an_error() -> None:
+    async with service_over(ScriptedBackend(lambda _: b"ab")) as service:
+        (generation,) = await service.prepare(GenerationRequest("r", "hello"))
+        with pytest.raises(EngineFailed, match="without saying why"):
+            _ = [event async for event in generation.events()]
+
+
 async def test_a_structure_may_be_cut_by_length_and_stops_and_end_where_it_is_whole() -> None:
     async with service_over(ScriptedBackend(lambda _: [*b'{"a": 1}', END_ID])) as service:
         for fields in ({}, {"max_tokens": 3}, {"ending": Ending(stop=("1",))}):
