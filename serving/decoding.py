@@ -113,9 +113,7 @@ class AnswerDecoder:
         return True
 
     def _ended(self, text: str) -> list[GenerationEvent]:
-        text = self._released(text)
-        self._placed = [placed for placed in self._placed if placed.start < self._num_released]
-        return self._events(text, FinishReason.STOP)
+        return self._events(self._released(text), FinishReason.STOP)
 
     def _released(self, text: str) -> str:
         self._num_released += len(text)

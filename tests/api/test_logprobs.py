@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from backends.scripted import END_ID, ScriptedBackend
+from api.logprobs import CompletionLogprobs
+from backends.scripted import END_ID, ScriptedBackend, byte_vocabulary
+from core.scores import ScoredToken
 from tests.api.served import Served, served
 
 TEXT = "aé"
@@ -151,3 +154,12 @@ async def test_usage_may_stand_in_each_chunk(app: Served) -> None:
     assert counts[-1] == len(TEXT.encode()) + 1
     assert {chunk["usage"]["prompt_tokens"] for chunk in chunks} == {2}
     assert all(chunk["system_fingerprint"].startswith("fp_") for chunk in chunks)
+
+
+def test_what_a_tokenizer_put_before_the_prompt_has_no_place_in_the_text() -> None:
+    vocabulary = replace(byte_vocabulary(), bos_id=END_ID)
+    form = CompletionLogprobs(vocabulary, 0, shows_control=False)
+    scores = [ScoredToken(token_id, -1.0, 1) for token_id in b"ab"]
+    echo = form.of_prompt((END_ID, *b"ab"), scores, len("ab"))
+    assert echo["text_offset"] == [0, 0, 1]
+    assert form.of_answer([ScoredToken(99, -1.0, 1)])["text_offset"] == [2]

@@ -10,7 +10,7 @@ from backends.base import TokenRequest
 from backends.scripted import ScriptedBackend
 from core.errors import EngineFailed
 from core.events import FinishReason, GenerationEnd, TextDelta
-from core.requests import GenerationRequest
+from core.requests import GenerationRequest, View
 from serving.generation import Generation
 from serving.service import GenerationService
 from tests.api.streams import Gate
@@ -33,6 +33,17 @@ async def test_a_choice_costs_a_text_and_an_end_however_late_it_is_taken() -> No
         assert await pump.take() == {0: [TextDelta("abc"), end], 1: [TextDelta("abc"), end]}
         assert await pump.take() == {}
         assert running == set()
+
+
+async def test_joined_text_keeps_the_scores_of_its_parts() -> None:
+    async with service_over(ScriptedBackend(lambda _: b"abc")) as service:
+        running: Running = set()
+        wanted = GenerationRequest("r", "hi", max_tokens=3, view=View(num_logprobs=0))
+        pump = EventPump(await service.prepare(wanted), running)
+        await asyncio.wait(running)
+        delta, _ = (await pump.take())[0]
+        assert isinstance(delta, TextDelta)
+        assert [score.token_id for score in delta.scores] == list(b"abc")
 
 
 async def test_what_came_before_a_failure_is_given_out_before_it() -> None:

@@ -31,6 +31,7 @@ def kept(plan: SamplingPlan, row: Row = ROW) -> list[int]:
         # Of what min_p and top_k left, 0.4 and 0.3 are the whole, and 0.4 more than half of it.
         (SamplingPlan(top_k=2, top_p=0.56), [0]),
         (SamplingPlan(min_p=0.3, top_p=0.95), [0, 1, 2]),
+        (SamplingPlan(min_p=0.3, top_k=4), [0, 1, 2]),
     ],
 )
 def test_what_filters_keep(plan: SamplingPlan, ids: list[int]) -> None:

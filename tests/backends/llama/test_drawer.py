@@ -75,6 +75,19 @@ def test_unseeded_draws_stay_within_what_the_definition_allows() -> None:
     assert len(set(output)) > 3
 
 
+def test_banned_sequences_of_several_lengths_look_back_as_far_as_each_needs() -> None:
+    plan = SamplingPlan(temperature=0.0, banned_sequences=((4, 5), (1, 4, 6), (9,)))
+    under_test = drawer(plan)
+    wanted = [1, 4, 5, 4, 6, 9]
+    found = []
+    for token_id in wanted:
+        row: Row = np.zeros(NUM_IDS, dtype=np.float32)
+        row[token_id], row[2] = 2.0, 1.0
+        found.append(under_test.draw(row).token_id)
+    # 5 follows 4; 6 follows 4 too, but that does not follow 1; 9 never comes.
+    assert found == [1, 4, 2, 4, 6, 2]
+
+
 @pytest.mark.parametrize("num_top", [0, 1, 5, NUM_IDS, 20])
 def test_scores_are_the_log_softmax_of_the_raw_row(num_top: int) -> None:
     plan = SamplingPlan(temperature=0.0, logit_bias=((7, 50.0),), repetition_penalty=2.0)
