@@ -20,7 +20,8 @@ from core.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a loaded model is. `context_window` is in tokens, prompt and answer together.
+    """What a loaded model is. `context_window` is in tokens, prompt and answer together; `num_slots`
+    sequences run at the same time, and others wait.
 
     `is_byte_level` tells a byte-level BPE vocabulary from a sentencepiece one. `engine_build` names
     the engine, its version, and the number formats it computes in; `weights_digest` is that of the
@@ -32,6 +33,7 @@ class ModelCard:
     name: str
     vocabulary: Vocabulary
     context_window: int
+    num_slots: int
     chat_template: str | None
     is_byte_level: bool
     engine_build: str

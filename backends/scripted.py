@@ -12,6 +12,7 @@ from core.vocabulary import Vocabulary
 
 CONTROL_TOKENS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 END_ID = 256 + CONTROL_TOKENS.index("<|im_end|>")
+_NUM_SLOTS = 64
 _NUM_IDS = 256 + len(CONTROL_TOKENS)
 Script = Callable[[TokenRequest], Iterable[int]]
 
@@ -68,6 +69,7 @@ class ScriptedBackend:
             name="scripted",
             vocabulary=byte_vocabulary(),
             context_window=context_window,
+            num_slots=_NUM_SLOTS,
             chat_template=None,
             is_byte_level=True,
             engine_build="scripted",

@@ -111,7 +111,7 @@ class Capabilities:
 def capabilities(
     facts: LoadedFacts, endpoints: Mapping[str, AcceptedFields], limits: Mapping[str, int]
 ) -> Capabilities:
-    """`limits` are the API's own; the context window is put beside them."""
+    """`limits` are the API's own; the context window and the slots are put beside them."""
     why_not = _reasons(facts)
     return Capabilities(
         model=facts.card.name,
@@ -124,7 +124,11 @@ def capabilities(
         has_infill=INFILL_FIELD not in why_not,
         has_structured_output=not STRUCTURE_FIELDS & why_not.keys(),
         sampling=SamplingFacts(SAMPLING_ORDER, GREEDY_BELOW, facts.defaults.by_field),
-        limits={"context_window_tokens": facts.card.context_window, **limits},
+        limits={
+            "context_window_tokens": facts.card.context_window,
+            "slots": facts.card.num_slots,
+            **limits,
+        },
         fields={
             path: {name: _support(name, accepted, why_not) for name in accepted.known}
             for path, accepted in endpoints.items()

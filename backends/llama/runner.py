@@ -116,6 +116,7 @@ class Runner:
             name=name,
             vocabulary=self.model.vocabulary(),
             context_window=self.window,
+            num_slots=self.limits.max_running,
             chat_template=self.model.metadata("tokenizer.chat_template"),
             is_byte_level=self.model.is_byte_level,
             engine_build=_build(self.model, self._options),

@@ -74,6 +74,7 @@ class VllmEngine:
             traceback.clear_frames(error.__traceback__)
             raise ModelLoadError(f"vLLM can't load the model: {_one_line(error)}") from error
         self.context_window: int = config.model_config.max_model_len
+        self.num_slots: int = config.scheduler_config.max_num_seqs
         self._processes = _descendants_of_engine(others)
         self._watched: list[int] = []
         self._on_death: Callable[[], None] = lambda: None

@@ -62,6 +62,7 @@ def load(settings: Settings, path: Path, listener: Listener) -> Loaded:
         name=settings.served_model_id,
         vocabulary=read.vocabulary,
         context_window=engine.context_window,
+        num_slots=engine.num_slots,
         chat_template=folder.chat_template,
         is_byte_level=read.is_byte_level,
         engine_build=_build(args),

@@ -30,6 +30,7 @@ async def test_each_field_of_each_endpoint_is_told_of(app: Served) -> None:
 async def test_limits_defaults_and_order_are_those_in_force(app: Served) -> None:
     body = (await app.client.get("/v1/capabilities")).json()
     assert body["limits"]["context_window_tokens"] == 200
+    assert body["limits"]["slots"] == 64
     assert body["limits"]["stop_strings"] == 16
     assert body["chat_format"]["name"] == "chatml"
     assert body["modalities"] == ["text"]

@@ -23,6 +23,7 @@ CARD = ModelCard(
     name="m",
     vocabulary=byte_vocabulary(),
     context_window=64,
+    num_slots=8,
     chat_template=None,
     is_byte_level=True,
     engine_build="scripted 1",
@@ -110,7 +111,7 @@ def test_defaults_are_told_with_who_chose_them() -> None:
 
 def test_limits_hold_the_context_window_beside_the_api_s_own() -> None:
     found = told(FACTS)
-    assert found.limits == {"context_window_tokens": 64, "stop_strings": 16}
+    assert found.limits == {"context_window_tokens": 64, "slots": 8, "stop_strings": 16}
     assert (found.model, found.engine, found.system_fingerprint, found.modalities) == (
         "m",
         "scripted 1",

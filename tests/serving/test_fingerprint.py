@@ -15,6 +15,7 @@ CARD = ModelCard(
     name="m",
     vocabulary=byte_vocabulary(),
     context_window=64,
+    num_slots=8,
     chat_template=None,
     is_byte_level=True,
     engine_build="scripted 1",
