@@ -10,15 +10,13 @@ import pytest
 
 from tests.parity.conftest import Pair
 from tests.parity.conversations import conversations, questions
+from tests.parity.folding import stable
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.engine]
 
 NUM_RENDERED = 510
 NUM_ANSWERED = 40
 AT_ONCE = 8
-# Ids and times, and the one figure that tells engines apart: what they reused.
-VOLATILE = {"id", "created", "cached_tokens"}
-
 BAD_CHATS: tuple[Any, ...] = (
     {},
     {"messages": []},
@@ -49,13 +47,6 @@ BAD_COMPLETIONS: tuple[Any, ...] = (
     {"prompt": "a", "best_of": 5},
     {"prompt": ["a", "b"], "n": 65},
 )
-
-
-def stable(body: Any) -> Any:
-    """A body without what may differ."""
-    if isinstance(body, dict):
-        return {key: stable(value) for key, value in body.items() if key not in VOLATILE}
-    return [stable(item) for item in body] if isinstance(body, list) else body
 
 
 async def post(client: httpx.AsyncClient, path: str, body: Any) -> tuple[int, Any]:
