@@ -20,8 +20,8 @@ from core.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a loaded model is. `context_window` is in tokens, prompt and answer together; `num_slots`
-    sequences run at the same time, and others wait.
+    """What a loaded model is. `context_window` is in tokens, prompt and answer together.
+    `num_slots` sequences run at the same time, and others wait.
 
     `is_byte_level` tells a byte-level BPE vocabulary from a sentencepiece one. `engine_build` names
     the engine, its version, and the number formats it computes in; `weights_digest` is that of the
