@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from backends.base import TokenRequest
 from backends.llama.grammar_masks import GrammarMask
 from core.drawing import Row, draw, draw_seeded, scaled
+from core.errors import EngineFailed
 from core.scores import ScoredToken
 
 _NOTHING = np.empty(0, dtype=np.int64)
@@ -51,7 +52,9 @@ class Drawer:
         self._biases = np.array(biased[1], dtype=np.float32)
 
     def draw(self, row: Row) -> Draw:
-        """Raises EngineFailed where the grammar can't go on. The row is left as it is."""
+        """The row is left as it is. Raises EngineFailed where the grammar can't go on, or where
+        nothing is left to draw: others' draws must not suffer from such a row.
+        """
         if self._grammar is not None:
             row = np.where(self._grammar.mask()[: row.size], row, np.float32(-np.inf))
         token_id = self._drawn(self._adjusted(row))
@@ -78,8 +81,11 @@ class Drawer:
 
     def _drawn(self, row: Row) -> int:
         plan = self._plan
+        best = row.argmax()
+        if not np.isfinite(row[best]):
+            raise EngineFailed(f"the logits leave no id to draw: the best one is {row[best]}")
         if plan.is_greedy:
-            return int(row.argmax())
+            return int(best)
         row = scaled(row, plan)
         if plan.seed is None:
             return draw(row, plan, self._random)

@@ -1,8 +1,9 @@
 """Owns which ids a grammar allows next, for sequences under way. Alone in calling llguidance.
 
-Everything that takes time runs in a small pool of threads: a grammar is compiled before its
-sequence is submitted, and the mask after an id is computed while the next step runs. Compiles as
-vLLM's guidance backend does, so that both engines allow the same ids.
+Everything that takes time runs in two small pools of threads: a grammar is compiled before its
+sequence is submitted, and the mask after an id is computed while the next step runs. Two, so that
+masks, for which steps wait, never wait for a grammar. Compiles as vLLM's guidance backend does, so
+that both engines allow the same ids.
 """
 
 from collections.abc import Sequence
@@ -28,14 +29,17 @@ Mask = NDArray[np.bool_]
 
 
 class GrammarMask:
-    """Follows one sequence. `mask` and `accept` by turns, from one thread."""
+    """Follows one sequence. `mask` and `accept` by turns, from one thread. Making one computes the
+    first mask, and raises EngineFailed where that fails.
+    """
 
     def __init__(self, pool: ThreadPoolExecutor, matcher: "LLMatcher", num_ids: int) -> None:
         self._pool = pool
         self._matcher = matcher
         self._words = np.zeros((1, -(-num_ids // _WORD_BITS)), dtype=np.int32)
         self._num_ids = num_ids
-        self._next: Future[Mask] = pool.submit(self._compute)
+        self._next: Future[Mask] = Future()
+        self._next.set_result(self._compute())
 
     def mask(self) -> Mask:
         """(vocabulary,): True for what may come next. Waits for it. Raises EngineFailed."""
@@ -58,7 +62,7 @@ class GrammarMask:
         if self._matcher.is_error():
             raise EngineFailed(f"the grammar failed: {_one_line(self._matcher.get_error())}")
         bits = np.unpackbits(self._words.view(np.uint8), bitorder="little")
-        return bits[: self._num_ids].astype(np.bool_)
+        return bits[: self._num_ids].view(np.bool_)
 
 
 class GrammarCompiler:
@@ -67,17 +71,19 @@ class GrammarCompiler:
     def __init__(self, vocabulary: Vocabulary, tokenizer: Tokenizer) -> None:
         self._vocabulary = vocabulary
         self._tokenizer = tokenizer
-        self._pool = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="grammar")
+        self._compiling = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="grammar")
+        self._masking = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="mask")
         self._making: Future[LLTokenizer] | None = None
 
     def start(self, grammar: Grammar) -> Future[GrammarMask]:
         """The first mask of a sequence, once it is computed, or EngineFailed. From one thread."""
         if self._making is None:
-            self._making = self._pool.submit(self._make_tokenizer)
-        return self._pool.submit(self._compile, self._making, grammar)
+            self._making = self._compiling.submit(self._make_tokenizer)
+        return self._compiling.submit(self._compile, self._making, grammar)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._compiling, self._masking):
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _make_tokenizer(self) -> "LLTokenizer":
         import llguidance
@@ -91,7 +97,7 @@ class GrammarCompiler:
         matcher = llguidance.LLMatcher(making.result(), _serialized(grammar), log_level=0)
         if matcher.is_error():
             raise EngineFailed(f"the grammar failed: {_one_line(matcher.get_error())}")
-        return GrammarMask(self._pool, matcher, len(self._vocabulary))
+        return GrammarMask(self._masking, matcher, len(self._vocabulary))
 
 
 class _Tokens:

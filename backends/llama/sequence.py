@@ -77,9 +77,13 @@ class Sequence:
 
     @property
     def must_score(self) -> bool:
-        """Whether the next id to compute is of a prompt whose scores are wanted."""
-        arrival = self.arrival
-        return arrival.scores_prompt and self.num_computed < len(arrival.prompt_ids) - 1
+        """Whether the next id to compute is of a prompt whose scores are wanted.
+
+        They were given with the first output: one that gives way later computes without them.
+        """
+        if not self.arrival.scores_prompt or self.num_output:
+            return False
+        return self.num_computed < len(self.arrival.prompt_ids) - 1
 
     @property
     def num_output(self) -> int:

@@ -57,11 +57,14 @@ class NativeReference:
 
     def logits(self, prompt_ids: Sequence[int]) -> NDArray[np.float32]:
         """(vocabulary,): what follows the prompt."""
+        last: NDArray[np.float32] = self.rows(prompt_ids)[-1]
+        return last
+
+    def rows(self, token_ids: Sequence[int]) -> NDArray[np.float32]:
+        """(tokens, vocabulary): what follows each of the ids."""
         context = _open(self._model)
         try:
-            for position, token_id in enumerate(prompt_ids):
-                row = self._decode(context, token_id, position)
-            return row.copy()
+            return np.stack([self._decode(context, i, at).copy() for at, i in enumerate(token_ids)])
         finally:
             llama_cpp.llama_free(context)
 

@@ -179,7 +179,8 @@ class Simulator:
     def _score(self, work: Work) -> None:
         arrival = self.arrivals[work.key]
         last = len(arrival.prompt_ids) - 1
-        assert work.scores_all == (arrival.scores_prompt and work.start < last)
+        is_wanted = arrival.scores_prompt and not self.outputs[work.key]
+        assert work.scores_all == (is_wanted and work.start < last)
         if work.scores_all:
             assert work.num_logits == len(work.token_ids)
             self.scored[work.key] |= set(range(work.start, work.start + work.num_logits))

@@ -1,5 +1,7 @@
 """Draws are those of the definition, whatever a plan asks for; scores are of the raw logits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from backends.base import TokenRequest
 from backends.llama.drawer import Draw, Drawer, is_plain, scored
 from core.drawing import Row
+from core.errors import EngineFailed
 from core.noise import gumbel_noise, noise_key
 from core.sampling import SamplingPlan, Seed
 from tests.definition import probabilities, softmax
@@ -108,6 +111,23 @@ def test_of_equal_logits_the_lower_id_is_better_and_masked_ones_are_left_out() -
     assert [i for i, _ in scored(row, 1, 4).top] == [1, 3, 0, 4]
     assert [i for i, _ in scored(row, 4, 6).top] == [1, 3, 0, 4, 5]
     assert (scored(row, 3, 0).rank, scored(row, 4, 0).rank) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [SamplingPlan(temperature=0.0), SamplingPlan(), SamplingPlan(seed=Seed(1), top_p=0.9)],
+)
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_row_that_leaves_nothing_to_draw_fails_its_own_sequence(
+    plan: SamplingPlan, broken: float
+) -> None:
+    row: Row = np.zeros(NUM_IDS, dtype=np.float32)
+    masked = replace(plan, logit_bias=((2, 1.0),), allowed_ids=(2,), banned_sequences=((2,),))
+    with pytest.raises(EngineFailed, match="no id to draw"):
+        drawer(masked).draw(row)
+    row[7] = broken
+    with pytest.raises(EngineFailed, match="no id to draw"):
+        drawer(plan).draw(row)
 
 
 def test_plain_requests_need_no_drawer() -> None:

@@ -12,6 +12,7 @@ from backends.llama.limits import Limits
 from backends.llama.options import LlamaOptions
 from backends.llama.sequence import Arrival
 from core.lifecycle import LoadProgress
+from core.sampling import SamplingPlan, Seed
 from tests.backends.llama.simulated_cache import Simulator
 from tests.backends.llama.test_memory_kinds import Passed
 from tests.engines import Engine
@@ -25,27 +26,42 @@ TEXTS = (
 )
 
 
-async def answers(options: LlamaOptions) -> list[list[TokenStep]]:
+PLANS = {
+    "greedy": SamplingPlan(temperature=0.0),
+    "penalised": SamplingPlan(temperature=0.0, repetition_penalty=1.02, presence_penalty=0.1),
+    "seeded": SamplingPlan(temperature=0.4, top_p=0.9, seed=Seed(5)),
+    "all": SamplingPlan(
+        temperature=0.3, seed=Seed(-6, 1), frequency_penalty=-0.2, banned_sequences=((300, 301),)
+    ),
+}
+
+
+async def answers(options: LlamaOptions, plan: SamplingPlan) -> list[list[TokenStep]]:
     backend = LlamaBackend(options, Passed())
     reports: list[LoadProgress] = []
     await backend.start(reports.append)
     engine = Engine("llama", backend, reports)
     try:
         requests = [engine.request(engine.prompt(text), 120) for text in TEXTS]
-        never_ending = [replace(r, end_ids=frozenset()) for r in requests]
-        return [[step async for step in backend.generate(each)] for each in never_ending]
+        asked = [replace(r, sampling=plan, num_logprobs=1) for r in requests]
+        return [[step async for step in backend.generate(each)] for each in asked]
     finally:
         await backend.close()
 
 
 @pytest.mark.engine
-async def test_answers_are_the_same_ids_with_and_without_guesses() -> None:
-    guessed = await answers(OPTIONS)
-    plain = await answers(replace(OPTIONS, speculates=False))
+@pytest.mark.parametrize("name", list(PLANS))
+async def test_answers_are_the_same_ids_with_and_without_guesses(name: str) -> None:
+    guessed = await answers(OPTIONS, PLANS[name])
+    plain = await answers(replace(OPTIONS, speculates=False), PLANS[name])
     for left, right in zip(guessed, plain, strict=True):
-        assert [i for step in left for i in step.token_ids] == [
-            i for step in right for i in step.token_ids
-        ]
+        ids = [i for step in left for i in step.token_ids]
+        assert ids == [i for step in right for i in step.token_ids]
+        scores = [score for step in left for score in step.scores]
+        assert [score.token_id for score in scores] == ids
+        assert [score.logprob for score in scores] == pytest.approx(
+            [score.logprob for step in right for score in step.scores], abs=1e-3
+        )
 
 
 def test_repeated_text_takes_fewer_steps() -> None:
