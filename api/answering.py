@@ -6,6 +6,7 @@ that fails before is told by status; a failure after it is an `error` event, the
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
@@ -39,6 +40,35 @@ class AnswerStyle:
     headers: Mapping[str, str]
 
 
+class Content(Protocol):
+    """An answer that grows as events come, in the words of one API."""
+
+    @property
+    def id(self) -> str: ...
+
+    def add(self, arrived: Arrived) -> None: ...
+
+    def whole(self) -> dict[str, Any]:
+        """The body of the plain answer, once all choices have ended."""
+        ...
+
+    def end(self, outcome: str) -> None:
+        """Told once, with `done`, `failed`, or `gone` where the client left or cancelled."""
+        ...
+
+
+class FrameSource(Protocol):
+    """The bytes of a stream. Each is asked for after `Content.add` saw the events."""
+
+    def opening(self) -> bytes: ...
+
+    def of(self, arrived: Arrived) -> bytes: ...
+
+    def closing(self) -> bytes: ...
+
+    def error(self, error: JarvisError) -> bytes: ...
+
+
 async def answer(
     request: Request, generations: Sequence[Generation], style: AnswerStyle
 ) -> Response:
@@ -47,12 +77,27 @@ async def answer(
     is_chat = isinstance(style.shape, ChatShape)
     scores = [ChoiceScores(vocabulary, each, is_chat=is_chat) for each in generations]
     content = Answer(style.shape, style.labels, generations, scores)
+    frames = Frames(content, style.usage) if style.is_stream else None
+    return await reply_with(request, generations, content, frames, style.headers)
+
+
+async def reply_with(
+    request: Request,
+    generations: Sequence[Generation],
+    content: Content,
+    frames: FrameSource | None,
+    headers: Mapping[str, str],
+) -> Response:
+    """A stream of `frames`, or without them the whole content as one body.
+
+    Raises EngineUnavailable or EngineFailed where nothing was sent yet.
+    """
     pump = EventPump(generations, request.app.state.running)
     reply = _Reply(content, pump, RequestLog(content.id, generations))
     try:
-        if style.is_stream:
-            return await reply.streamed(request, style)
-        return await reply.plain(request, style)
+        if frames is not None:
+            return await reply.streamed(request, frames, headers)
+        return await reply.plain(request, headers)
     except ClientGone:
         reply.end("gone")
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
@@ -64,8 +109,8 @@ async def answer(
 class _Reply:
     """One answer under way, with the pump that feeds it."""
 
-    def __init__(self, answer: Answer, pump: EventPump, log: RequestLog) -> None:
-        self._answer = answer
+    def __init__(self, content: Content, pump: EventPump, log: RequestLog) -> None:
+        self._content = content
         self._pump = pump
         self._log = log
         self._is_over = False
@@ -76,29 +121,31 @@ class _Reply:
             return
         self._is_over = True
         self._pump.close()
+        self._content.end(outcome)
         self._log.end(outcome)
 
-    async def plain(self, request: Request, style: AnswerStyle) -> Response:
+    async def plain(self, request: Request, headers: Mapping[str, str]) -> Response:
         await while_connected(request, self._collect())
         self.end("done")
-        return JsonResponse(self._answer.whole(), headers=style.headers)
+        return JsonResponse(self._content.whole(), headers=headers)
 
-    async def streamed(self, request: Request, style: AnswerStyle) -> Response:
+    async def streamed(
+        self, request: Request, frames: FrameSource, headers: Mapping[str, str]
+    ) -> Response:
         first = await while_connected(request, self._take())
-        frames = Frames(self._answer, style.usage)
-        return _Stream(self._body(frames, first), self.end, style.headers)
+        return _Stream(self._body(frames, first), self.end, headers)
 
     async def _take(self) -> Arrived:
         arrived = await self._pump.take()
         self._log.see(arrived)
-        self._answer.add(arrived)
+        self._content.add(arrived)
         return arrived
 
     async def _collect(self) -> None:
         while await self._take():
             pass
 
-    async def _body(self, frames: Frames, first: Arrived) -> AsyncIterator[bytes]:
+    async def _body(self, frames: FrameSource, first: Arrived) -> AsyncIterator[bytes]:
         """What came at once goes out at once: sse-starlette passes bytes on as they are."""
         outcome = "gone"
         try:

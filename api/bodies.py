@@ -46,6 +46,9 @@ class Answer:
             for event in events:
                 self._add(index, event)
 
+    def end(self, outcome: str) -> None:
+        """Nothing is kept of an answer."""
+
     def whole(self) -> dict[str, Any]:
         """The body of the plain answer, once all choices have ended."""
         choices = [
@@ -75,6 +78,8 @@ class Answer:
                 return self.text_chunk(index, text, self._scores[index].of_echo())
             case PromptScored():
                 return self._prompt_chunk(index)
+            case _:
+                return None
 
     def text_chunk(self, index: int, text: Text, logprobs: Logprobs = None) -> dict[str, Any]:
         return self._chunk(self._shape.text_choice(index, text, logprobs))

@@ -7,10 +7,13 @@ from core.scores import ScoredToken
 
 
 class FinishReason(StrEnum):
-    """STOP: an end id or a stop string. LENGTH: max_tokens or the context window was reached."""
+    """STOP: an end id or a stop string. LENGTH: max_tokens or the context window was reached.
+    TOOL_CALLS: as STOP, and the answer holds a call; engines don't know it.
+    """
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,30 @@ class TextDelta:
 
     text: str
     scores: tuple[ScoredToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """New text of what the model thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """The model calls a tool. `index` counts the calls of one choice from 0."""
+
+    index: int
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """New text of a call's arguments, which are JSON as the model writes it."""
+
+    index: int
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +68,18 @@ class PromptEchoed:
 class GenerationEnd:
     """The last event of a choice. As with OpenAI, the end token counts as a completion token.
 
-    `num_cached_tokens` are those of the prompt that were reused from earlier requests.
+    `num_cached_tokens` are those of the prompt that were reused from earlier requests,
+    `num_reasoning_tokens` those of the completion that were thought. `stop` is the request's stop
+    string that ended the answer, None where something else did.
     """
 
     finish_reason: FinishReason
     num_prompt_tokens: int
     num_completion_tokens: int
     num_cached_tokens: int = 0
+    num_reasoning_tokens: int = 0
+    stop: str | None = None
 
 
-GenerationEvent = PromptScored | PromptEchoed | TextDelta | GenerationEnd
+AnswerPart = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallDelta
+GenerationEvent = PromptScored | PromptEchoed | AnswerPart | GenerationEnd

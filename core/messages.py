@@ -16,22 +16,28 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the model may call. `parameters` is a JSON Schema object."""
+    """A function the model may call. `parameters` is a JSON Schema object; with `is_strict`, the
+    arguments of every call match it.
+    """
 
     name: str
     description: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    is_strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `content` is None where an assistant turn holds tool calls alone."""
+    """One turn. `content` is None where an assistant turn holds tool calls alone. `reasoning` is
+    what the assistant thought before it, which formats that have no place for it leave out.
+    """
 
     role: str
     content: str | None = None
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

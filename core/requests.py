@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from core.messages import Conversation
 from core.structures import Structure
+from core.thinking import Thinking
+from core.tool_choice import ToolChoice
 
 Prompt = Conversation | str | tuple[int, ...]
 
@@ -57,9 +59,10 @@ class GenerationRequest:
     `prompt` is a conversation (rendered by the chat format), a plain text (encoded as text that may
     hold control tokens, as OpenAI's completions do), or token ids. With a `suffix`, the answer goes
     between the two. `max_tokens` None means as many as the context window leaves; 0 none, for the
-    prompt's scores alone. The text matches `structure`. Of two that wait, the lower `priority` goes
-    first. What was computed for one prompt is reused for another only where both have the same
-    `cache_salt`.
+    prompt's scores alone. The text matches `structure`. `tool_choice` is about the conversation's
+    tools, `thinking` about what a model that thinks does before it answers. Of two that wait, the
+    lower `priority` goes first. What was computed for one prompt is reused for another only where
+    both have the same `cache_salt`.
     """
 
     id: str
@@ -69,6 +72,8 @@ class GenerationRequest:
     ending: Ending = field(default_factory=Ending)
     view: View = field(default_factory=View)
     structure: Structure | None = None
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    thinking: Thinking = field(default_factory=Thinking)
     max_tokens: int | None = None
     priority: int = 0
     cache_salt: str | None = None
