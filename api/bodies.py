@@ -6,10 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api.folding import AnswerFold
 from api.pump import Arrived
 from api.scoring import ChoiceScores
 from api.shapes import AnswerShape, Logprobs, PromptLogprobs, Text
-from core.events import GenerationEnd, GenerationEvent, PromptEchoed, PromptScored, TextDelta
+from core.events import (
+    GenerationEnd,
+    GenerationEvent,
+    PromptEchoed,
+    PromptScored,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+)
 from serving.generation import Generation
 
 
@@ -38,7 +48,7 @@ class Answer:
         self._created = int(time.time())
         self._generations = generations
         self._scores = scores
-        self._texts: list[list[str]] = [[] for _ in generations]
+        self._folds = [AnswerFold() for _ in generations]
         self._ends: dict[int, GenerationEnd] = {}
 
     def add(self, arrived: Arrived) -> None:
@@ -54,17 +64,17 @@ class Answer:
         choices = [
             self._shape.whole_choice(
                 index,
-                "".join(self._texts[index]),
+                self._folds[index].whole(),
                 self._scores[index].whole(),
                 self._ends[index].finish_reason,
             )
-            for index in range(len(self._texts))
+            for index in range(len(self._folds))
         ]
         body = {**self._head(self._shape.whole_object), "choices": choices, "usage": self.usage()}
         return self._shape.put_prompt_logprobs(body, self._prompt_logprobs())
 
     def opening_chunks(self) -> list[dict[str, Any]]:
-        firsts = (self._shape.first_choice(index) for index in range(len(self._texts)))
+        firsts = (self._shape.first_choice(index) for index in range(len(self._folds)))
         return [self._chunk(first) for first in firsts if first is not None]
 
     def event_chunk(self, index: int, event: GenerationEvent) -> dict[str, Any] | None:
@@ -78,8 +88,10 @@ class Answer:
                 return self.text_chunk(index, text, self._scores[index].of_echo())
             case PromptScored():
                 return self._prompt_chunk(index)
-            case _:
-                return None
+            case ReasoningDelta(text):
+                return self._chunk(self._shape.thought_choice(index, text))
+            case ToolCallStarted() | ToolCallDelta():
+                return self._chunk(self._shape.call_choice(index, event))
 
     def text_chunk(self, index: int, text: Text, logprobs: Logprobs = None) -> dict[str, Any]:
         return self._chunk(self._shape.text_choice(index, text, logprobs))
@@ -99,7 +111,11 @@ class Answer:
         cached = sum(end.num_cached_tokens for end in firsts)
         prompt = sum(end.num_prompt_tokens for end in firsts)
         completion = sum(end.num_completion_tokens for end in self._ends.values())
-        return _usage(prompt, completion) | {"prompt_tokens_details": {"cached_tokens": cached}}
+        details: dict[str, Any] = {"prompt_tokens_details": {"cached_tokens": cached}}
+        thought = sum(end.num_reasoning_tokens for end in self._ends.values())
+        if thought:
+            details["completion_tokens_details"] = {"reasoning_tokens": thought}
+        return _usage(prompt, completion) | details
 
     def usage_until_now(self) -> dict[str, Any]:
         """Of an answer under way."""
@@ -109,15 +125,17 @@ class Answer:
 
     def _add(self, index: int, event: GenerationEvent) -> None:
         match event:
-            case TextDelta(text):
-                self._texts[index].append(text)
+            case TextDelta():
+                self._folds[index].add(event)
                 self._scores[index].add(event)
             case PromptEchoed(text):
-                self._texts[index].append(text)
+                self._folds[index].add(TextDelta(text))
             case PromptScored(scores):
                 self._scores[index].add_prompt(scores)
             case GenerationEnd():
                 self._ends[index] = event
+            case _:
+                self._folds[index].add(event)
 
     def _prompt_chunk(self, index: int) -> dict[str, Any] | None:
         found = self._scores[index].of_prompt()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from core.errors import EngineFailed, JarvisError
-from core.events import GenerationEvent, TextDelta
+from core.events import GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from serving.generation import Generation
 
 logger = logging.getLogger(__name__)
@@ -78,12 +78,25 @@ class EventPump:
             self._arrived[index] = [event]
             self._wake_taker()
             return
-        last = events[-1]
-        if isinstance(last, TextDelta) and isinstance(event, TextDelta):
-            events[-1] = TextDelta(last.text + event.text, last.scores + event.scores)
-        else:
+        joined = _joined(events[-1], event)
+        if joined is None:
             events.append(event)
+        else:
+            events[-1] = joined
 
     def _wake_taker(self) -> None:
         if self._taker is not None and not self._taker.done():
             self._taker.set_result(None)
+
+
+def _joined(last: GenerationEvent, event: GenerationEvent) -> GenerationEvent | None:
+    """One event for two neighbours that say one thing, None where they don't."""
+    match last, event:
+        case TextDelta(), TextDelta():
+            return TextDelta(last.text + event.text, last.scores + event.scores)
+        case ReasoningDelta(), ReasoningDelta():
+            return ReasoningDelta(last.text + event.text)
+        case ToolCallDelta(), ToolCallDelta() if last.index == event.index:
+            return ToolCallDelta(last.index, last.arguments + event.arguments)
+        case _:
+            return None

@@ -4,6 +4,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from api.folding import WholeAnswer
+from core.events import ToolCallDelta, ToolCallStarted
+
 # Text, or JSON that stands for it.
 Text = str | msgspec.Raw
 Logprobs = dict[str, Any] | None
@@ -18,12 +21,16 @@ class AnswerShape(Protocol):
     chunk_object: str
 
     def whole_choice(
-        self, index: int, text: str, logprobs: Logprobs, finish_reason: str
+        self, index: int, answer: WholeAnswer, logprobs: Logprobs, finish_reason: str
     ) -> dict[str, Any]: ...
 
     def first_choice(self, index: int) -> dict[str, Any] | None: ...
 
     def text_choice(self, index: int, text: Text, logprobs: Logprobs) -> dict[str, Any]: ...
+
+    def thought_choice(self, index: int, thought: Text) -> dict[str, Any]: ...
+
+    def call_choice(self, index: int, part: ToolCallStarted | ToolCallDelta) -> dict[str, Any]: ...
 
     def end_choice(self, index: int, finish_reason: str) -> dict[str, Any]: ...
 
@@ -42,9 +49,24 @@ class ChatShape:
     chunk_object = "chat.completion.chunk"
 
     def whole_choice(
-        self, index: int, text: str, logprobs: Logprobs, finish_reason: str
+        self, index: int, answer: WholeAnswer, logprobs: Logprobs, finish_reason: str
     ) -> dict[str, Any]:
-        message = {"role": "assistant", "content": text, "refusal": None}
+        """As with OpenAI, a message that only calls has no content. Thoughts have vLLM's name and
+        llama-server's.
+        """
+        content = answer.text if answer.text or not answer.calls else None
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if answer.thought:
+            message |= {"reasoning_content": answer.thought, "reasoning": answer.thought}
+        if answer.calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in answer.calls
+            ]
         return {
             "index": index,
             "message": message,
@@ -57,6 +79,19 @@ class ChatShape:
 
     def text_choice(self, index: int, text: Text, logprobs: Logprobs) -> dict[str, Any]:
         return _delta(index, {"content": text}, logprobs, None)
+
+    def thought_choice(self, index: int, thought: Text) -> dict[str, Any]:
+        return _delta(index, {"reasoning_content": thought, "reasoning": thought}, None, None)
+
+    def call_choice(self, index: int, part: ToolCallStarted | ToolCallDelta) -> dict[str, Any]:
+        """The name first, then the arguments as they come."""
+        call: dict[str, Any] = {"index": part.index}
+        if isinstance(part, ToolCallStarted):
+            function = {"name": part.name, "arguments": ""}
+            call |= {"id": part.id, "type": "function", "function": function}
+        else:
+            call["function"] = {"arguments": part.arguments}
+        return _delta(index, {"tool_calls": [call]}, None, None)
 
     def end_choice(self, index: int, finish_reason: str) -> dict[str, Any]:
         return _delta(index, {}, None, finish_reason)
@@ -76,15 +111,21 @@ class CompletionShape:
     chunk_object = "text_completion"
 
     def whole_choice(
-        self, index: int, text: str, logprobs: Logprobs, finish_reason: str
+        self, index: int, answer: WholeAnswer, logprobs: Logprobs, finish_reason: str
     ) -> dict[str, Any]:
-        return _text(index, text, logprobs, finish_reason)
+        return _text(index, answer.text, logprobs, finish_reason)
 
     def first_choice(self, index: int) -> dict[str, Any] | None:
         return None
 
     def text_choice(self, index: int, text: Text, logprobs: Logprobs) -> dict[str, Any]:
         return _text(index, text, logprobs, None)
+
+    def thought_choice(self, index: int, thought: Text) -> dict[str, Any]:
+        raise AssertionError("plain completions have no thoughts")
+
+    def call_choice(self, index: int, part: ToolCallStarted | ToolCallDelta) -> dict[str, Any]:
+        raise AssertionError("plain completions call no tools")
 
     def end_choice(self, index: int, finish_reason: str) -> dict[str, Any]:
         return _text(index, "", None, finish_reason)

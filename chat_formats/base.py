@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from chat_formats.thoughts import ThoughtSyntax
+from chat_formats.tool_calls.syntax import CallSyntax
 from core.messages import Conversation
 
 
@@ -56,8 +58,30 @@ class RenderedPrompt:
         return "".join(piece.text for piece in self.pieces)
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerSyntax:
+    """What a model writes into its answers besides text.
+
+    `calls` is None where the format has no words for tools. A model that `expects_thoughts` may
+    think before it answers; others are only known not to mean anything else by the markers.
+    """
+
+    calls: CallSyntax | None
+    thoughts: ThoughtSyntax | None = None
+    expects_thoughts: bool = False
+
+    @property
+    def markers(self) -> frozenset[str]:
+        """Spellings that a reader of answers must see, control tokens or not."""
+        calls = self.calls.markers if self.calls is not None else frozenset[str]()
+        return calls | (self.thoughts.markers if self.thoughts is not None else frozenset())
+
+
 class ChatFormat(Protocol):
-    """Turns a conversation into a prompt. Pure: the same conversation gives the same prompt."""
+    """Turns a conversation into a prompt, and knows how answers are written.
+
+    Pure: the same conversation gives the same prompt.
+    """
 
     @property
     def name(self) -> str:
@@ -72,6 +96,11 @@ class ChatFormat(Protocol):
     @property
     def variables(self) -> frozenset[str]:
         """The names that a conversation's `template_kwargs` may set."""
+        ...
+
+    @property
+    def answers(self) -> AnswerSyntax:
+        """What stands in the answers to its prompts."""
         ...
 
     def render(self, conversation: Conversation) -> RenderedPrompt:

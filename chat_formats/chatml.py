@@ -5,8 +5,10 @@ without a system message gets no system turn, and where it has tools, the tool b
 system turn, as Qwen3's template has it. Messages' `name` is not rendered.
 """
 
-from chat_formats.base import RenderedPrompt, SpecialTokens
+from chat_formats.base import AnswerSyntax, RenderedPrompt, SpecialTokens
 from chat_formats.control_tokens import ControlTokens
+from chat_formats.thoughts import KNOWN_THOUGHTS
+from chat_formats.tool_calls.syntax import HERMES
 from chat_formats.turns import (
     Role,
     Turn,
@@ -39,6 +41,10 @@ class ChatmlFormat:
     @property
     def variables(self) -> frozenset[str]:
         return frozenset()
+
+    @property
+    def answers(self) -> AnswerSyntax:
+        return AnswerSyntax(HERMES, KNOWN_THOUGHTS[0])
 
     def render(self, conversation: Conversation) -> RenderedPrompt:
         """Raises InvalidConversation for an empty conversation, an unknown role, and a last message

@@ -11,6 +11,7 @@ from chat_formats.jinja_format import JinjaFormat
 from chat_formats.llama3 import Llama3Format
 from chat_formats.mistral import MistralFormat, MistralVersion
 from chat_formats.probe_conversations import probe_conversations
+from chat_formats.tool_fallback import ToolFallback
 from core.errors import ConfigurationError, InvalidConversation
 from core.messages import Conversation
 
@@ -23,13 +24,24 @@ def load_format(
     template_dir: Path | None = None,
     clock: Callable[[], datetime] = datetime.now,
 ) -> ChatFormat:
-    """The format an operator chose, or the one that fits the model.
+    """The format an operator chose, or the one that fits the model; with tools in any case.
 
     `choice` is `auto`, `model`, `chatml`, `llama3`, `mistral`, `mistral-v1`, `mistral-v3`,
     `mistral-tekken`, or the path of a .jinja file, relative to `template_dir` or else to the
     working directory. Raises ConfigurationError for any other choice, for `model` where the model
     has no template, and for a template that can't be read or compiled.
     """
+    own = _load(choice, special, model_template, template_dir, clock)
+    return own if own.answers.calls is not None else ToolFallback(own)
+
+
+def _load(
+    choice: str,
+    special: SpecialTokens,
+    model_template: str | None,
+    template_dir: Path | None,
+    clock: Callable[[], datetime],
+) -> ChatFormat:
     named = _named_formats()
     template = model_template if model_template and model_template.strip() else None
     if choice in named:
@@ -54,6 +66,8 @@ def template_disagreement(
     Raises ConfigurationError where the model's template can't be compiled.
     """
     own = JinjaFormat("model", model_template, special)
+    if isinstance(chat_format, ToolFallback):
+        chat_format = chat_format.inner
     for conversation in probe_conversations():
         ours, theirs = _pieces(chat_format, conversation), _pieces(own, conversation)
         if ours != theirs:

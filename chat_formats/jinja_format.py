@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime
 
-from chat_formats.base import Piece, RenderedPrompt, SpecialTokens, merge_pieces
+from chat_formats.base import AnswerSyntax, Piece, RenderedPrompt, SpecialTokens, merge_pieces
 from chat_formats.continuation import OpenEnd, open_end
 from chat_formats.marking import ForgeryGuard, Marks
 from chat_formats.provenance import find_pieces
@@ -21,6 +21,7 @@ from chat_formats.template_variables import (
     client_texts,
     template_variables,
 )
+from chat_formats.thoughts import KNOWN_THOUGHTS
 from chat_formats.turns import check_ends, refuse
 from core.errors import InvalidConversation
 from core.messages import Conversation
@@ -66,6 +67,17 @@ class JinjaFormat:
     @property
     def variables(self) -> frozenset[str]:
         return self._sandbox.variables - SERVER_VARIABLES
+
+    @property
+    def answers(self) -> AnswerSyntax:
+        """Calls as the template writes them, thoughts where it knows of some."""
+        has_tools = not self._traits.left_out & {Part.TOOLS, Part.TOOL_CALLS, Part.TOOL_RESULTS}
+        own = next((each for each in KNOWN_THOUGHTS if each.closing in self._template), None)
+        return AnswerSyntax(
+            self._traits.calls if has_tools else None,
+            own or KNOWN_THOUGHTS[0],
+            expects_thoughts=own is not None,
+        )
 
     def render(self, conversation: Conversation) -> RenderedPrompt:
         """Raises InvalidConversation where the template refuses the conversation, fails, exceeds

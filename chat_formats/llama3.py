@@ -1,13 +1,18 @@
 """Owns the Llama 3 format as Llama 3.1 Instruct's published template has it. Knows no engine.
 
 The date in the system turn is the published default, so that rendering is pure; the template
-variable `date_string` gives another. Where the published template would lose something (text
-beside a tool call, the role of a first assistant message when there are tools), this format
-refuses. Messages' `name` is not rendered.
+variable `date_string` gives another. Departures, each where the published template would lose or
+refuse what clients send back of an answer: text beside a tool call stands before it; several calls
+of one message become one message each, followed by its result. The role of a first assistant
+message when there are tools would be lost: this format refuses that. Messages' `name` is not
+rendered.
 """
 
-from chat_formats.base import RenderedPrompt, SpecialTokens
+from chat_formats.base import AnswerSyntax, RenderedPrompt, SpecialTokens
 from chat_formats.control_tokens import ControlTokens
+from chat_formats.single_calls import with_single_calls
+from chat_formats.thoughts import KNOWN_THOUGHTS
+from chat_formats.tool_calls.syntax import LLAMA3_JSON
 from chat_formats.turns import (
     Role,
     Turn,
@@ -44,10 +49,13 @@ class Llama3Format:
     def variables(self) -> frozenset[str]:
         return frozenset({"date_string"})
 
+    @property
+    def answers(self) -> AnswerSyntax:
+        return AnswerSyntax(LLAMA3_JSON, KNOWN_THOUGHTS[0])
+
     def render(self, conversation: Conversation) -> RenderedPrompt:
-        """Raises InvalidConversation for an empty conversation, an unknown role, several tool
-        calls in one message, text beside a tool call, tools without a user message first, and a
-        last message that can't be continued."""
+        """Raises InvalidConversation for an empty conversation, an unknown role, tools without a
+        user message first, and a last message that can't be continued."""
         refuse_unknown_variables(conversation, self.name, self.variables)
         turns = read_turns(conversation, {"ipython": Role.TOOL})
         writer = PromptWriter(self._controls)
@@ -55,7 +63,7 @@ class Llama3Format:
         turns = _write_system(writer, conversation, turns)
         if conversation.tools:
             turns = _write_tools(writer, conversation.tools, turns)
-        for turn in turns:
+        for turn in with_single_calls(turns):
             _write_turn(writer, turn)
         if conversation.add_generation_prompt:
             writer.template("<|start_header_id|>assistant<|end_header_id|>\n\n")
@@ -128,11 +136,8 @@ def _write_turn(writer: PromptWriter, turn: Turn) -> None:
 
 
 def _write_tool_call(writer: PromptWriter, turn: Turn) -> None:
-    if len(turn.tool_calls) > 1:
-        raise refuse("the chat format llama3 has one tool call in a message", turn.index)
-    if turn.content.strip():
-        raise refuse("the chat format llama3 can't hold text beside a tool call", turn.index)
-    call = turn.tool_calls[0]
+    (call,) = turn.tool_calls
+    writer.client(turn.content.strip())
     writer.template('{"name": "')
     writer.client(call.name)
     writer.template('", "parameters": ')

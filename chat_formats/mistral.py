@@ -5,7 +5,7 @@ v3 is Mistral-7B-Instruct-v0.3's, tekken is Mistral-Nemo-Instruct-2407's. Depart
 the published template would lose something:
 - v3 and tekken write the system text before the last user message also where that message is not
   the conversation's last one (as Mistral's own tokenizer library does); published, it is dropped.
-- Text beside tool calls, and tools in v1, are refused; published, they are dropped.
+- Text beside tool calls stands before them; published, it is dropped. Tools in v1 are refused.
 - A tool-call id that is not 9 characters long, which the published templates refuse, is replaced
   by one derived from it, the same for the call and its result, since OpenAI's are longer.
 Messages' `name` is not rendered.
@@ -16,8 +16,10 @@ import string
 from dataclasses import dataclass
 from enum import Enum
 
-from chat_formats.base import RenderedPrompt, SpecialTokens
+from chat_formats.base import AnswerSyntax, RenderedPrompt, SpecialTokens
 from chat_formats.control_tokens import ControlTokens
+from chat_formats.thoughts import KNOWN_THOUGHTS
+from chat_formats.tool_calls.syntax import MISTRAL_LIST
 from chat_formats.turns import (
     Role,
     Turn,
@@ -100,11 +102,16 @@ class MistralFormat:
     def variables(self) -> frozenset[str]:
         return frozenset()
 
+    @property
+    def answers(self) -> AnswerSyntax:
+        has_tools = self._version is not MistralVersion.V1
+        return AnswerSyntax(MISTRAL_LIST if has_tools else None, KNOWN_THOUGHTS[1])
+
     def render(self, conversation: Conversation) -> RenderedPrompt:
         """Raises InvalidConversation for an empty conversation, an unknown role, a system message
-        that isn't first, users and assistants that don't alternate, no user message at all, text
-        beside tool calls, a tool message without its call's id, anything of tools in v1, and a last
-        message that can't be continued."""
+        that isn't first, users and assistants that don't alternate, no user message at all, a tool
+        message without its call's id, anything of tools in v1, and a last message that can't be
+        continued."""
         refuse_unknown_variables(conversation, self.name, self.variables)
         turns = read_turns(conversation)
         system = turns[0].content if turns[0].role is Role.SYSTEM else None
@@ -134,10 +141,13 @@ class MistralFormat:
             self._write_answer(writer, turn)
 
     def _write_answer(self, writer: PromptWriter, turn: Turn) -> None:
+        self._write_text(writer, turn)
+        writer.template("" if turn.is_open else self._eos)
+
+    def _write_text(self, writer: PromptWriter, turn: Turn) -> None:
         trims = self._spelling.trims_answer
         writer.template("" if trims and turn.is_blank_and_open else self._spelling.before_answer)
         writer.client(turn.content.strip() if trims else turn.content)
-        writer.template("" if turn.is_open else self._eos)
 
     def _write_user(self, writer: PromptWriter, turn: Turn, system: str | None) -> None:
         writer.template(self._spelling.opening)
@@ -156,7 +166,7 @@ class MistralFormat:
 
     def _write_tool_calls(self, writer: PromptWriter, turn: Turn) -> None:
         if turn.content.strip():
-            raise refuse(f"the chat format {self.name} can't hold text beside calls", turn.index)
+            self._write_text(writer, turn)
         writer.template(f"[TOOL_CALLS]{self._spelling.gap}[")
         for number, call in enumerate(turn.tool_calls):
             function = {"name": call.name, "arguments": call_arguments(call)}

@@ -11,6 +11,8 @@ from itertools import pairwise
 
 from chat_formats.base import Piece
 from chat_formats.template_variables import VariableRules
+from chat_formats.tool_calls.detection import PROBE_TOOL, detect_calls
+from chat_formats.tool_calls.syntax import CallSyntax
 from core.messages import Conversation, Message, Tool, ToolCall
 
 
@@ -26,11 +28,12 @@ class Part(Enum):
 @dataclass(frozen=True, slots=True)
 class TemplateTraits:
     """`rules` are how it takes tool calls, `stop_tokens` the control tokens that it writes after
-    an assistant's text."""
+    an assistant's text, `calls` how it writes calls, None where that is not known."""
 
     rules: VariableRules
     left_out: frozenset[Part]
     stop_tokens: tuple[str, ...]
+    calls: CallSyntax | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +55,15 @@ def find_traits(probe: Probe, rules: VariableRules) -> TemplateTraits:
     calls = probe.text(_with_tool_call(), rules)
     left_out = {
         Part.SYSTEM: _leaves_out(probe.text(_with_system(), rules), "probesystem"),
-        Part.TOOLS: _leaves_out(probe.text(_with_tools(), rules), "probetool"),
-        Part.TOOL_CALLS: _leaves_out(calls, "probetool"),
+        Part.TOOLS: _leaves_out(probe.text(_with_tools(), rules), PROBE_TOOL),
+        Part.TOOL_CALLS: _leaves_out(calls, PROBE_TOOL),
         Part.TOOL_RESULTS: _leaves_out(calls, "proberesult"),
     }
     return TemplateTraits(
         rules=rules,
         left_out=frozenset(part for part, is_left_out in left_out.items() if is_left_out),
         stop_tokens=_find_stop_tokens(probe, rules),
+        calls=detect_calls(calls) if calls is not None else None,
     )
 
 
@@ -105,12 +109,12 @@ def _with_system() -> Conversation:
 
 def _with_tools() -> Conversation:
     parameters = {"type": "object", "properties": {"probeargument": {"type": "string"}}}
-    tool = Tool("probetool", "probedescription", parameters)
+    tool = Tool(PROBE_TOOL, "probedescription", parameters)
     return Conversation((Message("user", "probequestion"),), tools=(tool,))
 
 
 def _with_tool_call() -> Conversation:
-    call = ToolCall("probetool", '{"probeargument": "probevalue"}', id="probeid00")
+    call = ToolCall(PROBE_TOOL, '{"probeargument": "probevalue"}', id="probeid00")
     messages = (
         Message("user", "probequestion"),
         Message("assistant", None, tool_calls=(call,)),

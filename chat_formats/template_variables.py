@@ -88,6 +88,8 @@ def _message(message: Message, rules: VariableRules, marks: Marks) -> dict[str, 
     role = rules.developer_role if message.role == "developer" else message.role
     content = rules.no_content if message.content is None else mark(message.content)
     entry: dict[str, object] = {"role": role, "content": content}
+    if message.reasoning is not None:
+        entry["reasoning_content"] = mark(message.reasoning)
     if message.name is not None:
         entry["name"] = marks.other(message.name)
     if message.tool_call_id is not None:

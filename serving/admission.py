@@ -4,16 +4,30 @@ Pure: everything that a request says is held against the vocabulary and the cont
 before any engine works. Knows no HTTP.
 """
 
+from dataclasses import dataclass, field
+
 from backends.base import ModelCard, Tokenizer, TokenRequest
 from core.errors import ContextLengthExceeded, InvalidValue, UnsupportedField
 from core.grammar import Grammar
 from core.messages import Conversation
 from core.requests import GenerationRequest
 from core.sampling import SamplingPlan
+from serving.answers.rules import AnswerRules
 from serving.decoding import TextRules
 from serving.encoding import EncodedPrompt
 from serving.generation import Task
 from serving.sampling_plans import check_ids, for_choice, plan_of, refuse_empty_choice
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTerms:
+    """What is known of the answer before it is made: what it must match, what may stand in it, and
+    the control ids that are shown to find that.
+    """
+
+    grammar: Grammar | None = None
+    rules: AnswerRules = field(default_factory=AnswerRules)
+    shown_ids: frozenset[int] = frozenset()
 
 
 class Admission:
@@ -25,17 +39,17 @@ class Admission:
         self._defaults = defaults
 
     def tasks(
-        self, request: GenerationRequest, prompt: EncodedPrompt, grammar: Grammar | None
+        self, request: GenerationRequest, prompt: EncodedPrompt, answer: AnswerTerms
     ) -> list[Task]:
         """A task a choice. Raises InvalidValue, UnsupportedField or ContextLengthExceeded."""
         self._check_supported(request)
         self._check_ids(request)
-        self._check_end(request)
+        self._check_end(request, answer.grammar)
         end_ids = _end_ids(request, prompt)
         plan = plan_of(request.sampling, self._defaults, self._card.vocabulary, self._tokenizer)
         refuse_empty_choice(plan, end_ids)
         num_wanted = _num_wanted(self._card, request, len(prompt.token_ids))
-        rules = _text_rules(request, prompt)
+        rules = _text_rules(request, prompt, answer.shown_ids)
         return [
             Task(
                 prompt=prompt,
@@ -48,11 +62,12 @@ class Admission:
                     sampling=for_choice(plan, choice),
                     priority=request.priority,
                     cache_salt=request.cache_salt,
-                    grammar=grammar,
+                    grammar=answer.grammar,
                     num_logprobs=request.view.num_logprobs,
                     num_prompt_logprobs=_num_prompt_logprobs(request, choice),
                 ),
                 rules=rules,
+                answers=answer.rules,
                 view=request.view,
                 num_wanted=num_wanted,
             )
@@ -63,18 +78,18 @@ class Admission:
         check_ids("stop_token_ids", request.ending.stop_token_ids, len(self._card.vocabulary))
 
     def _check_supported(self, request: GenerationRequest) -> None:
-        for field in sorted(_asked_for(request) & self._card.unsupported_fields):
+        for name in sorted(_asked_for(request) & self._card.unsupported_fields):
             raise UnsupportedField(
-                f"{field} can't be honoured by the engine as it is set up:"
+                f"{name} can't be honoured by the engine as it is set up:"
                 f" {self._card.engine_build}",
-                param=field,
+                param=name,
             )
 
-    def _check_end(self, request: GenerationRequest) -> None:
-        if request.structure is not None and self._card.vocabulary.eos_id is None:
+    def _check_end(self, request: GenerationRequest, grammar: Grammar | None) -> None:
+        if grammar is not None and self._card.vocabulary.eos_id is None:
             raise UnsupportedField(
                 "this model has no end-of-text token, which structured output needs",
-                param=request.structure.param,
+                param=request.structure.param if request.structure is not None else "tools",
             )
 
 
@@ -96,13 +111,16 @@ def _end_ids(request: GenerationRequest, prompt: EncodedPrompt) -> frozenset[int
     return frozenset(own) | frozenset(request.ending.stop_token_ids)
 
 
-def _text_rules(request: GenerationRequest, prompt: EncodedPrompt) -> TextRules:
-    own = () if request.ending.ignores_eos else prompt.stop_strings
+def _text_rules(
+    request: GenerationRequest, prompt: EncodedPrompt, shown_ids: frozenset[int]
+) -> TextRules:
     return TextRules(
-        stop=(*request.ending.stop, *own),
+        stop=request.ending.stop,
+        format_stop=() if request.ending.ignores_eos else prompt.stop_strings,
         min_tokens=request.sampling.min_tokens,
         keeps_stop=request.ending.keeps_stop,
         shows_control=request.view.shows_control,
+        shown_ids=shown_ids,
     )
 
 

@@ -4,6 +4,7 @@ Knows no engine. The same ids give the same events however they are cut into ste
 """
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from backends.base import TokenStep
 from core.events import FinishReason, GenerationEnd, GenerationEvent, TextDelta
@@ -17,15 +18,26 @@ from serving.utf8 import Utf8Stream
 class TextRules:
     """What becomes of ids as text.
 
-    Stop strings are looked for in what follows the first `min_tokens` ids. With `keeps_stop`, the
-    stop string or end id that ended an answer is a part of its text. Control ids have text, their
-    spelling, only with `shows_control`.
+    Stop strings are looked for in what follows the first `min_tokens` ids: those of the request and
+    those of the chat format, of which nobody is told. With `keeps_stop`, the stop string or end id
+    that ended an answer is a part of its text. Control ids have text, their spelling, only with
+    `shows_control`, or where they are among the `shown_ids`.
     """
 
     stop: tuple[str, ...] = ()
+    format_stop: tuple[str, ...] = ()
     min_tokens: int = 0
     keeps_stop: bool = False
     shows_control: bool = False
+    shown_ids: frozenset[int] = frozenset()
+
+
+class Scanning(Enum):
+    """In what text stop strings are looked for. PAST_SPACE: not in white space that comes first."""
+
+    ALL = auto()
+    PAST_SPACE = auto()
+    NOTHING = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +59,31 @@ class AnswerDecoder:
         self._vocabulary = vocabulary
         self._rules = rules
         self._utf8 = Utf8Stream()
-        self._stops = StopScanner(rules.stop)
+        self._stops = StopScanner((*rules.stop, *rules.format_stop))
+        self._has_stops = bool(rules.stop or rules.format_stop)
+        self._found_stop: str | None = None
         self._num_prompt_tokens = num_prompt_tokens
         self._num_cached = 0
         self._num_decoded = 0
         self._num_released = 0
         self._placed: list[_Placed] = []
+        self.scanning = Scanning.ALL
         self.num_tokens = 0
         self.is_done = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no character is held back of which some bytes have come."""
+        return self._utf8.is_whole
+
+    def cut(self) -> GenerationEnd:
+        """The end, where the answer is over without an end id; what is held back is dropped."""
+        return self._end(FinishReason.STOP)
 
     def feed(self, step: TokenStep) -> list[GenerationEvent]:
         """The events of one step, GenerationEnd last where the answer is over."""
         self._num_cached = step.num_cached
-        if self._rules.stop or step.scores or self._placed:
+        if self._has_stops or step.scores or self._placed:
             return self._piecewise(step)
         pieces = [self._bytes_of(token_id) for token_id in step.token_ids]
         if step.finish is FinishReason.STOP and not self._rules.keeps_stop:
@@ -101,13 +125,19 @@ class AnswerDecoder:
     def _stopped(self, text: str, ready: list[str]) -> bool:
         """Adds what may go out. Whether a stop string was found."""
         self._num_decoded += len(text)
-        if self.num_tokens <= self._rules.min_tokens:
-            ready.append(text)
+        is_too_early = self.num_tokens <= self._rules.min_tokens
+        if is_too_early or self.scanning is Scanning.NOTHING:
+            ready.append(self._stops.flush() + text)
             return False
+        if self.scanning is Scanning.PAST_SPACE:
+            body = text.lstrip()
+            ready.append(text[: len(text) - len(body)])
+            text = body
         scanned = self._stops.feed(text)
         ready.append(scanned.text)
         if scanned.stop is None:
             return False
+        self._found_stop = scanned.stop
         if self._rules.keeps_stop:
             ready.append(scanned.stop)
         return True
@@ -123,11 +153,18 @@ class AnswerDecoder:
         scores = self._scores() if self._placed and (text or finish is not None) else ()
         events: list[GenerationEvent] = [TextDelta(text, scores)] if text or scores else []
         if finish is not None:
-            self.is_done = True
-            events.append(
-                GenerationEnd(finish, self._num_prompt_tokens, self.num_tokens, self._num_cached)
-            )
+            events.append(self._end(finish))
         return events
+
+    def _end(self, finish: FinishReason) -> GenerationEnd:
+        self.is_done = True
+        return GenerationEnd(
+            finish,
+            self._num_prompt_tokens,
+            self.num_tokens,
+            self._num_cached,
+            stop=self._found_stop if self._found_stop in self._rules.stop else None,
+        )
 
     def _scores(self) -> tuple[ScoredToken, ...]:
         """Those of ids whose text has begun to go out."""
@@ -136,6 +173,7 @@ class AnswerDecoder:
         return tuple(placed.score for placed in ready)
 
     def _bytes_of(self, token_id: int) -> bytes:
-        if token_id in self._vocabulary.control_ids and not self._rules.shows_control:
+        is_hidden = token_id in self._vocabulary.control_ids and not self._rules.shows_control
+        if is_hidden and token_id not in self._rules.shown_ids:
             return b""
         return self._vocabulary.pieces[token_id]

@@ -1,7 +1,7 @@
 """Owns one choice of an accepted request: from its prompt's ids to its events. Knows no HTTP."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -14,10 +14,14 @@ from core.events import (
     PromptEchoed,
     PromptScored,
 )
+from core.grammar import Grammar
 from core.requests import View
+from serving.answers.progress import AnswerProgress, Plan
+from serving.answers.rules import AnswerRules
 from serving.decoding import AnswerDecoder, TextRules
 from serving.encoding import EncodedPrompt
-from serving.structures.compiler import StructureCompiler
+
+IsCutShort = Callable[[Grammar, bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Task:
     choice: int
     tokens: TokenRequest
     rules: TextRules
+    answers: AnswerRules
     view: View
     num_wanted: int
 
@@ -37,67 +42,78 @@ class Task:
 class Generation:
     """One choice. Nothing runs before `events` is iterated; closing that aborts it."""
 
-    def __init__(self, host: EngineHost, task: Task, compiler: StructureCompiler) -> None:
+    def __init__(self, host: EngineHost, task: Task, is_cut_short: IsCutShort) -> None:
+        """`is_cut_short` tells whether text that an engine ended is only the beginning of what its
+        grammar matches. It is called in a thread.
+        """
         self.prompt = task.prompt
         self.choice = task.choice
         self.view = task.view
         self.max_tokens = task.num_wanted
         self._host = host
         self._task = task
-        self._compiler = compiler
-        self._token_ids: list[int] = []
-        num_prompt_tokens = len(task.prompt.token_ids)
-        self._decoder = AnswerDecoder(host.card.vocabulary, task.rules, num_prompt_tokens)
+        self._is_cut_short = is_cut_short
+        self._progress = AnswerProgress(Plan(task.tokens, task.answers), self._make_decoder)
+
+    def _make_decoder(self) -> AnswerDecoder:
+        task = self._task
+        return AnswerDecoder(self._host.card.vocabulary, task.rules, len(task.prompt.token_ids))
 
     @property
     def num_completion_tokens(self) -> int:
         """Those that came until now, also of an answer that was cut short."""
-        return self._decoder.num_tokens
+        return self._progress.num_tokens
 
     async def events(self) -> AsyncGenerator[GenerationEvent, None]:
-        """What is asked of the prompt, TextDelta as text comes, then exactly one GenerationEnd.
+        """What is asked of the prompt, the answer's parts as they come, then exactly one
+        GenerationEnd.
 
         To be called once. Raises EngineUnavailable before the first event, EngineFailed at any
         time.
         """
+        progress = self._progress
+        opening = progress.begin() if self._task.num_wanted else []
         is_first = True
-        async with aclosing(self._host.generate(self._task.tokens)) as steps:
-            async for step in steps:
-                found = self._first(step) if is_first else self._decoder.feed(step)
-                is_first = False
-                if self._task.tokens.grammar is not None:
-                    await self._check_grammar(step)
-                for event in found:
-                    yield event
-                if found and isinstance(found[-1], GenerationEnd):
-                    return
-        raise EngineFailed("the engine ended the sequence without saying why")
+        while not progress.is_over:
+            request = progress.request
+            async with aclosing(self._host.generate(request)) as steps:
+                async for step in steps:
+                    found = self._first(step, opening) if is_first else progress.feed(step)
+                    is_first = False
+                    if request.grammar is not None and step.finish is FinishReason.STOP:
+                        await self._check_grammar(request.grammar)
+                    for event in found:
+                        yield event
+                    if found and isinstance(found[-1], GenerationEnd):
+                        return
+                    if progress.request is not request:
+                        break
+            if progress.request is request:
+                raise EngineFailed("the engine ended the sequence without saying why")
 
-    async def _check_grammar(self, step: TokenStep) -> None:
+    async def _check_grammar(self, grammar: Grammar) -> None:
         """An engine whose matcher gives up lets the end token alone through: that is no end."""
-        self._token_ids += step.token_ids
-        grammar, vocabulary = self._task.tokens.grammar, self._host.card.vocabulary
-        if grammar is None or step.finish is not FinishReason.STOP:
-            return
-        *token_ids, last = self._token_ids
+        vocabulary = self._host.card.vocabulary
+        *token_ids, last = self._progress.answer_ids
         if last != vocabulary.eos_id or not self._task.num_wanted:
             return
         text = b"".join(vocabulary.pieces[token_id] for token_id in token_ids)
-        if await asyncio.to_thread(self._compiler.is_cut_short, grammar, text):
+        if await asyncio.to_thread(self._is_cut_short, grammar, text):
             raise EngineFailed(
                 "the grammar became too complex in the middle of the answer, which ends before it"
                 " matches"
             )
 
-    def _first(self, step: TokenStep) -> list[GenerationEvent]:
+    def _first(self, step: TokenStep, opening: list[GenerationEvent]) -> list[GenerationEvent]:
         """What is said of the prompt comes with the first ids: until then an engine may fail."""
         events: list[GenerationEvent] = []
         if self._task.tokens.num_prompt_logprobs is not None:
-            events.append(PromptScored(step.prompt_scores))
+            num_scored = len(self.prompt.token_ids) - 1
+            events.append(PromptScored(step.prompt_scores[:num_scored]))
         if self.view.echoes:
             events.append(PromptEchoed(self.prompt.text))
         if self._task.num_wanted:
-            return events + self._decoder.feed(step)
+            return events + opening + self._progress.feed(step)
         num_prompt_tokens = len(self.prompt.token_ids)
         end = GenerationEnd(FinishReason.LENGTH, num_prompt_tokens, 0, step.num_cached)
         return [*events, end]

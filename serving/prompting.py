@@ -6,6 +6,7 @@ Knows no engine: it sees the model's card and a tokenizer.
 from backends.base import ModelCard, Tokenizer
 from chat_formats.base import ChatFormat, SpecialTokens
 from chat_formats.jinja_format import JinjaFormat
+from chat_formats.tool_fallback import ToolFallback
 from core.errors import InvalidValue, UnsupportedField
 from core.messages import Conversation
 from core.requests import Prompt
@@ -40,7 +41,8 @@ class Prompter:
     @property
     def is_instant(self) -> bool:
         """Whether a short prompt takes microseconds; a Jinja template runs in another process."""
-        return not isinstance(self._format, JinjaFormat)
+        inner = self._format.inner if isinstance(self._format, ToolFallback) else self._format
+        return not isinstance(inner, JinjaFormat)
 
     @property
     def chat_format(self) -> ChatFormat:

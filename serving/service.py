@@ -15,12 +15,14 @@ from core.lifecycle import EngineStatus
 from core.messages import Conversation
 from core.requests import GenerationRequest, Prompt
 from core.sampling_defaults import NOTHING, SamplingValues, resolve
-from core.structures import Structure
-from serving.admission import Admission
+from core.thinking import Thinking
+from core.tool_choice import ToolChoice
+from serving.admission import Admission, AnswerTerms
+from serving.answers.planning import AnswerPlanner, CompiledAnswer
 from serving.capabilities import LoadedFacts
 from serving.encoding import EncodedPrompt
 from serving.fingerprint import system_fingerprint
-from serving.generation import Generation
+from serving.generation import Generation, IsCutShort
 from serving.prompting import Prompter, special_tokens
 from serving.structures.compiler import StructureCompiler
 
@@ -44,6 +46,7 @@ class LoadedModel:
     """What the pipeline made of a model when it was loaded."""
 
     prompter: Prompter
+    planner: AnswerPlanner
     admission: Admission
     facts: LoadedFacts
 
@@ -67,6 +70,11 @@ class GenerationService:
         return self._host.card
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """Raises EngineUnavailable until an engine is ready."""
+        return self._host.tokenizer
+
+    @property
     def facts(self) -> LoadedFacts:
         """What is loaded, and how it is served. Raises EngineUnavailable until it is."""
         return self._ready_model().facts
@@ -75,9 +83,23 @@ class GenerationService:
         """Called when an engine has loaded, before it takes requests. Raises ConfigurationError."""
         self._model = await asyncio.to_thread(self._make_model, card, tokenizer)
 
-    async def render(self, conversation: Conversation) -> EncodedPrompt:
-        """The prompt of a conversation. Raises InvalidConversation or EngineUnavailable."""
-        return await self._make_prompt(conversation, None)
+    async def render(
+        self,
+        conversation: Conversation,
+        tool_choice: ToolChoice | None = None,
+        thinking: Thinking | None = None,
+    ) -> EncodedPrompt:
+        """The prompt of a conversation. Raises InvalidConversation, InvalidValue or
+        EngineUnavailable.
+        """
+        wanted = GenerationRequest(
+            id="",
+            prompt=conversation,
+            tool_choice=tool_choice or ToolChoice(),
+            thinking=thinking or Thinking(),
+        )
+        prompt = self._ready_model().planner.adapt(wanted).prompt
+        return await self._make_prompt(prompt, None)
 
     async def prepare(self, request: GenerationRequest) -> list[Generation]:
         """Refuses, or accepts and gives the choices; no engine works yet.
@@ -85,15 +107,24 @@ class GenerationService:
         The prompt is made once for all of them. Raises RequestError or EngineUnavailable.
         """
         model = self._ready_model()
-        grammar = await self._compile(request.structure)
+        planner, own = model.planner, request.prompt
+        request = planner.adapt(request)
+        compiled = None
+        if planner.needs_compiling(request):
+            compiled = await asyncio.to_thread(planner.compile, request)
         prompt = await self._make_prompt(request.prompt, request.suffix)
-        tasks = model.admission.tasks(request, prompt, grammar)
-        return [Generation(self._host, task, self._compiler) for task in tasks]
+        rules = planner.rules(request, prompt, own if isinstance(own, Conversation) else None)
+        grammar = compiled.grammar if compiled is not None else None
+        terms = AnswerTerms(grammar, rules, planner.shown_ids(rules))
+        is_cut_short = self._cut_short_check(compiled)
+        tasks = model.admission.tasks(request, prompt, terms)
+        return [Generation(self._host, task, is_cut_short) for task in tasks]
 
-    async def _compile(self, structure: Structure | None) -> Grammar | None:
-        if structure is None:
-            return None
-        return await asyncio.to_thread(self._compiler.compile, structure)
+    def _cut_short_check(self, compiled: CompiledAnswer | None) -> IsCutShort:
+        def is_cut_short(_: Grammar, text: bytes) -> bool:
+            return compiled is not None and self._compiler.is_cut_short(compiled.spelled, text)
+
+        return is_cut_short
 
     async def _make_prompt(self, prompt: Prompt, suffix: str | None) -> EncodedPrompt:
         prompter = self._ready_model().prompter
@@ -115,6 +146,7 @@ class GenerationService:
         fingerprint = system_fingerprint(card, prompter.chat_format, defaults)
         return LoadedModel(
             prompter,
+            AnswerPlanner(card, tokenizer, prompter.chat_format, self._compiler),
             Admission(card, tokenizer, defaults.plan),
             LoadedFacts(card, prompter.chat_format, defaults, prompter.infill, fingerprint),
         )

@@ -12,6 +12,11 @@ class Utf8Stream:
     def feed(self, data: bytes) -> str:
         return self._decoder.decode(data)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is held back."""
+        return not self._decoder.getstate()[0]
+
     def flush(self) -> str:
         """What is still held back, as U+FFFD."""
         return self._decoder.decode(b"", final=True)

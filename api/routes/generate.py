@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from dataclasses import replace
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -31,7 +32,9 @@ async def create_chat_completion(request: Request) -> Response:
     unknown = _unknown_fields(request)
     chat = read_chat(await read_object(request), unknown)
     _names(request).check(chat.model)
-    wanted = _wanted(chat, chat.conversation)
+    wanted = replace(
+        _wanted(chat, chat.conversation), tool_choice=chat.choice_of_tools, thinking=chat.thinking
+    )
     generations = await _service(request).prepare(wanted)
     return await answer(request, generations, _style(request, ChatShape(), chat, unknown))
 
@@ -60,7 +63,7 @@ async def render_chat(request: Request) -> Response:
     unknown = _unknown_fields(request)
     chat = read_chat(await read_object(request), unknown)
     _names(request).check(chat.model)
-    prompt = await _service(request).render(chat.conversation)
+    prompt = await _service(request).render(chat.conversation, chat.choice_of_tools, chat.thinking)
     ids = list(prompt.token_ids)
     return JsonResponse(
         {

@@ -6,28 +6,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import FailFast, Field
 
+from api.schemas.chat_tools import (
+    NamedTool,
+    ToolField,
+    plain_tools,
+    read_tool_choice,
+    read_tools,
+)
 from api.schemas.fields import SharedFields, without_idle_fields
 from api.schemas.strict_object import StrictObject
+from api.schemas.thinking_fields import ThinkingFields
+from api.schemas.tools import MAX_TOOLS
 from api.schemas.validation import UnknownFields, path_of, shown, validate
 from core.errors import InvalidValue, UnsupportedField
 from core.messages import Conversation, Message, ToolCall
 from core.requests import View
 from core.scores import MAX_TOP_LOGPROBS
+from core.tool_choice import ToolChoice
 
 MAX_MESSAGES = 10_000
 MAX_PARTS = 10_000
 MAX_TOOL_CALLS = 1000
 
 IDLE_CHAT_FIELDS: Mapping[str, tuple[Any, ...]] = {
-    "tools": ([],),
-    "tool_choice": ("none",),
-    "parallel_tool_calls": (True, False),
     "functions": ([],),
     "function_call": ("none",),
     "modalities": (["text"],),
     "audio": (),
     "prediction": (),
-    "reasoning_effort": (),
     "verbosity": (),
     "web_search_options": (),
     "echo": (False,),
@@ -38,8 +44,6 @@ _IDLE_MESSAGE_FIELDS: Mapping[str, tuple[Any, ...]] = {
     "audio": (),
     "function_call": (),
     "annotations": ([],),
-    "reasoning_content": ("",),
-    "reasoning": ("",),
 }
 
 
@@ -73,13 +77,20 @@ class ChatMessage(StrictObject):
     name: str | None = None
     tool_calls: list[ToolCallField] | None = Field(None, max_length=MAX_TOOL_CALLS)
     tool_call_id: str | None = None
+    reasoning_content: str | None = Field(None, description="What was thought before it.")
+    reasoning: str | None = Field(None, description="Another name of reasoning_content.")
 
 
-class ChatRequest(SharedFields):
+class ChatRequest(SharedFields, ThinkingFields):
     """The body of POST /v1/chat/completions."""
 
     messages: Annotated[list[ChatMessage], FailFast()] = Field(
         min_length=1, max_length=MAX_MESSAGES
+    )
+    tools: list[ToolField] | None = Field(None, max_length=MAX_TOOLS)
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = Field(
+        None, description="False: an answer holds one call at most."
     )
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31 - 1)
     logprobs: bool | None = None
@@ -100,10 +111,15 @@ class ChatRequest(SharedFields):
         opens = not continues if self.add_generation_prompt is None else self.add_generation_prompt
         return Conversation(
             tuple(_message(i, each) for i, each in enumerate(self.messages)),
+            tools=read_tools(self.tools),
             add_generation_prompt=opens,
             continue_final_message=continues,
             template_kwargs=self.chat_template_kwargs or {},
         )
+
+    @property
+    def choice_of_tools(self) -> ToolChoice:
+        return read_tool_choice(self.tool_choice, self.parallel_tool_calls, bool(self.tools))
 
     @property
     def view(self) -> View:
@@ -120,6 +136,7 @@ class ChatRequest(SharedFields):
 
     def check_together(self) -> None:
         super().check_together()
+        self.check_budgets()
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
             raise InvalidValue(
@@ -142,6 +159,7 @@ def read_chat(body: Mapping[str, Any], unknown: UnknownFields) -> ChatRequest:
     if isinstance(messages, list) and len(messages) <= MAX_MESSAGES:
         plain = [_plain_message(i, message, unknown) for i, message in enumerate(messages)]
         body = {**body, "messages": plain}
+    body = plain_tools(body)
     request = validate(ChatRequest, without_idle_fields(body, IDLE_CHAT_FIELDS), unknown)
     request.check_together()
     return request
@@ -198,4 +216,5 @@ def _message(index: int, message: ChatMessage) -> Message:
         ToolCall(call.function.name, call.function.arguments, call.id)
         for call in message.tool_calls or ()
     )
-    return Message(message.role, content, message.name, calls, message.tool_call_id)
+    thought = message.reasoning_content or message.reasoning or None
+    return Message(message.role, content, message.name, calls, message.tool_call_id, thought)

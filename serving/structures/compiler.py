@@ -37,6 +37,12 @@ class StructureCompiler:
             return self._choice(structure)
         return self._lark(structure)
 
+    def rehearse(self, grammar: Grammar, param: str, words: str) -> None:
+        """For grammars that were written here. Raises InvalidValue where no engine could follow it;
+        `words` say what can't be done then.
+        """
+        self._rehearsed(grammar, param, words)
+
     def is_cut_short(self, grammar: Grammar, text: bytes) -> bool:
         """Whether an answer that its engine ended is only the beginning of a match. Blocking."""
         return self._rehearsal.is_cut_short(grammar, text)

@@ -21,7 +21,7 @@ async def test_each_field_of_each_endpoint_is_told_of(app: Served) -> None:
     assert chat.keys() >= ChatRequest.model_fields.keys()
     assert chat["seed"] == {"support": "honoured", "reason": None}
     assert chat["user"]["support"] == "unused"
-    assert chat["tools"]["support"] == "idle"
+    assert chat["functions"]["support"] == "idle"
     completions = body["fields"]["/v1/completions"]
     assert completions["suffix"]["support"] == "refused"
     assert "infilling" in completions["suffix"]["reason"]

@@ -17,6 +17,13 @@ NUM_IDS = len(TEXT.encode()) + 1
 SPELLED = TEXT + "<|im_end|>"
 
 
+def named(name: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, **fields}}
+
+
+TOOL = named("f")
+
+
 @pytest_asyncio.fixture
 async def app() -> AsyncIterator[Served]:
     backend = ScriptedBackend(lambda _: [*TEXT.encode(), END_ID], context_window=200)
@@ -145,6 +152,50 @@ async def test_fields_are_honoured(
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "allowed is"),
         ({"messages": [{"role": "user", "content": "a", "x": 1}]}, "messages[0].x", "no field"),
         ({"messages": [{"role": "wizard", "content": "a"}]}, "messages", "wizard"),
+        ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type", "function alone"),
+        ({"tools": [{"type": "function"}]}, "tools[0].function", "required"),
+        ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", "required"),
+        ({"tools": [TOOL, TOOL]}, "tools[1]", "second tool"),
+        ({"tools": [named("a b")]}, "tools[0].function.name", "letters, digits"),
+        ({"tools": [named("n" * 129)]}, "tools[0].function.name", "at most 128"),
+        ({"tools": [named("f", parameters=[])]}, "tools[0].function.parameters", "an object"),
+        (
+            {"tools": [named("f", parameters={"type": "array"})]},
+            "tools[0].function.parameters",
+            'type "object"',
+        ),
+        ({"tools": [TOOL] * 513}, "tools", "at most 512"),
+        ({"tool_choice": "required"}, "tool_choice", "there are no tools"),
+        ({"tool_choice": {"type": "function"}, "tools": [TOOL]}, "tool_choice", "allowed is"),
+        ({"tool_choice": "maybe", "tools": [TOOL]}, "tool_choice", '"maybe"; allowed is "auto"'),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "g"}}, "tools": [TOOL]},
+            "tool_choice",
+            "not among the tools",
+        ),
+        ({"parallel_tool_calls": 1}, "parallel_tool_calls", "true or false"),
+        ({"reasoning_effort": "much"}, "reasoning_effort", '"minimal"'),
+        ({"thinking_token_budget": -1}, "thinking_token_budget", "at least 0"),
+        (
+            {"thinking_token_budget": 1, "thinking_budget_tokens": 2},
+            "thinking_budget_tokens",
+            "one of them",
+        ),
+        (
+            {"tools": [TOOL], "tool_choice": "required", "min_tokens": 2},
+            "min_tokens",
+            "does not go with tools",
+        ),
+        (
+            {"tools": [TOOL], "structured_outputs": {"regex": "a"}},
+            "structured_outputs",
+            "does not go with tools",
+        ),
+        (
+            {"tools": [named("f", strict=True, parameters={"type": "object", "not": {}})]},
+            "tools[0]",
+            "the tool f can't be held to",
+        ),
     ],
 )
 async def test_a_wrong_field_is_named_with_what_is_allowed(
@@ -161,8 +212,7 @@ async def test_a_wrong_field_is_named_with_what_is_allowed(
 @pytest.mark.parametrize(
     ("field", "value", "idle"),
     [
-        ("tools", [{"type": "function"}], []),
-        ("reasoning_effort", "low", None),
+        ("functions", [{"name": "f"}], []),
         ("echo", True, False),
         ("modalities", ["text", "audio"], ["text"]),
     ],

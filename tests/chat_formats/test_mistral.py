@@ -135,10 +135,8 @@ def test_orders_that_the_published_templates_refuse_are_refused(chat_format: Mis
 
 
 def test_what_the_published_templates_would_lose_is_refused() -> None:
-    call = ToolCall("f", "{}", id="abcdefghi")
     for conversation, reason in (
         (Conversation((Message("system", "s"),)), "at least one user message"),
-        (Conversation((HELLO, Message("assistant", "a", tool_calls=(call,)))), "text beside calls"),
         (Conversation((HELLO, Message("tool", "4"))), r"messages\[1\]: .* id of each tool call"),
     ):
         with pytest.raises(InvalidConversation, match=reason):
@@ -154,3 +152,11 @@ def test_v1_refuses_tools() -> None:
     ):
         with pytest.raises(InvalidConversation, match="mistral-v1 has no tool"):
             V1.render(conversation)
+
+
+def test_text_beside_calls_stands_before_them() -> None:
+    call = ToolCall("f", "{}", id="abcdefghi")
+    conversation = Conversation((HELLO, Message("assistant", " a", tool_calls=(call,))))
+    calls = '[{"name": "f", "arguments": {}, "id": "abcdefghi"}]</s>'
+    assert V3.render(conversation).text.endswith(f"[/INST] a[TOOL_CALLS] {calls}")
+    assert TEKKEN.render(conversation).text.endswith(f"[/INST] a[TOOL_CALLS]{calls}")

@@ -10,7 +10,7 @@ from core.grammar import Grammar, GrammarKind
 from core.requests import Ending, GenerationRequest, SamplingWish, View
 from core.sampling import SamplingPlan, Seed
 from core.structures import Regex
-from serving.admission import Admission
+from serving.admission import Admission, AnswerTerms
 from serving.encoding import EncodedPrompt
 from serving.generation import Task
 
@@ -35,22 +35,22 @@ def only(tasks: list[Task]) -> Task:
 
 
 async def test_what_a_request_does_not_say_has_its_default(admission: Admission) -> None:
-    plan = only(admission.tasks(wanted(), HELLO, None)).tokens.sampling
+    plan = only(admission.tasks(wanted(), HELLO, AnswerTerms())).tokens.sampling
     assert plan == DEFAULTS
     given = SamplingWish(given={"temperature": 0.0, "top_k": None, "presence_penalty": 1.0})
-    plan = only(admission.tasks(wanted(sampling=given), HELLO, None)).tokens.sampling
+    plan = only(admission.tasks(wanted(sampling=given), HELLO, AnswerTerms())).tokens.sampling
     assert plan == SamplingPlan(temperature=0.0, top_k=None, presence_penalty=1.0)
 
 
 async def test_choices_of_one_seed_are_drawn_apart(admission: Admission) -> None:
     request = wanted(sampling=SamplingWish(seed=9), num_choices=3)
-    seeds = [task.tokens.sampling.seed for task in admission.tasks(request, HELLO, None)]
+    seeds = [task.tokens.sampling.seed for task in admission.tasks(request, HELLO, AnswerTerms())]
     assert seeds == [Seed(9, 0), Seed(9, 1), Seed(9, 2)]
 
 
 async def test_banned_words_are_banned_with_and_without_a_space(admission: Admission) -> None:
     wish = SamplingWish(bad_words=("ab", " c", "ab", " "))
-    plan = only(admission.tasks(wanted(sampling=wish), HELLO, None)).tokens.sampling
+    plan = only(admission.tasks(wanted(sampling=wish), HELLO, AnswerTerms())).tokens.sampling
     assert plan.banned_sequences == (
         tuple(b"ab"),
         tuple(b" ab"),
@@ -72,8 +72,11 @@ async def test_banned_words_are_banned_with_and_without_a_space(admission: Admis
 async def test_what_ends_an_answer(
     admission: Admission, ending: Ending, end_ids: set[int], stops: tuple[str, ...]
 ) -> None:
-    task = only(admission.tasks(wanted(ending=ending), HELLO, None))
-    assert (set(task.tokens.end_ids), task.rules.stop) == (end_ids, stops)
+    task = only(admission.tasks(wanted(ending=ending), HELLO, AnswerTerms()))
+    assert (set(task.tokens.end_ids), (*task.rules.stop, *task.rules.format_stop)) == (
+        end_ids,
+        stops,
+    )
 
 
 async def test_scores_of_the_prompt_are_asked_for_where_they_are_shown(
@@ -81,7 +84,7 @@ async def test_scores_of_the_prompt_are_asked_for_where_they_are_shown(
 ) -> None:
     def asked(view: View, num_choices: int = 1) -> list[int | None]:
         request = wanted(view=view, num_choices=num_choices)
-        tasks = admission.tasks(request, HELLO, None)
+        tasks = admission.tasks(request, HELLO, AnswerTerms())
         return [task.tokens.num_prompt_logprobs for task in tasks]
 
     assert asked(View(num_logprobs=3)) == [None]
@@ -92,14 +95,14 @@ async def test_scores_of_the_prompt_are_asked_for_where_they_are_shown(
 
 
 async def test_an_answer_of_no_tokens_asks_an_engine_for_one(admission: Admission) -> None:
-    task = only(admission.tasks(wanted(max_tokens=0), HELLO, None))
+    task = only(admission.tasks(wanted(max_tokens=0), HELLO, AnswerTerms()))
     assert (task.tokens.max_tokens, task.num_wanted) == (1, 0)
 
 
 async def test_without_a_limit_an_answer_fills_the_window(admission: Admission) -> None:
-    assert only(admission.tasks(wanted(max_tokens=None), HELLO, None)).num_wanted == 15
+    assert only(admission.tasks(wanted(max_tokens=None), HELLO, AnswerTerms())).num_wanted == 15
     with pytest.raises(ContextLengthExceeded, match="20 tokens; the prompt has 5 and 16 were"):
-        admission.tasks(wanted(max_tokens=16), HELLO, None)
+        admission.tasks(wanted(max_tokens=16), HELLO, AnswerTerms())
 
 
 @pytest.mark.parametrize(
@@ -116,13 +119,13 @@ async def test_wishes_that_no_engine_could_fulfil_are_refused(
     admission: Admission, wish: SamplingWish, param: str
 ) -> None:
     with pytest.raises(InvalidValue) as refusal:
-        admission.tasks(wanted(sampling=wish), HELLO, None)
+        admission.tasks(wanted(sampling=wish), HELLO, AnswerTerms())
     assert refusal.value.param == param
 
 
 async def test_stop_ids_outside_the_vocabulary_are_refused(admission: Admission) -> None:
     with pytest.raises(InvalidValue, match="stop_token_ids names the token id 259"):
-        admission.tasks(wanted(ending=Ending(stop_token_ids=(259,))), HELLO, None)
+        admission.tasks(wanted(ending=Ending(stop_token_ids=(259,))), HELLO, AnswerTerms())
 
 
 async def test_fields_that_an_engine_does_not_have_are_refused_by_name() -> None:
@@ -132,9 +135,9 @@ async def test_fields_that_an_engine_does_not_have_are_refused_by_name() -> None
     admission = Admission(card, ByteTokenizer(), DEFAULTS)
     for wish, param in ((SamplingWish(seed=1), "seed"), (SamplingWish({"min_p": 0.0}), "min_p")):
         with pytest.raises(UnsupportedField, match="as it is set up") as refusal:
-            admission.tasks(wanted(sampling=wish), HELLO, None)
+            admission.tasks(wanted(sampling=wish), HELLO, AnswerTerms())
         assert refusal.value.param == param
-    assert admission.tasks(wanted(), HELLO, None)
+    assert admission.tasks(wanted(), HELLO, AnswerTerms())
 
 
 async def test_a_grammar_needs_an_end_of_text() -> None:
@@ -144,5 +147,5 @@ async def test_a_grammar_needs_an_end_of_text() -> None:
     card = replace(backend.card, vocabulary=vocabulary)
     with pytest.raises(UnsupportedField, match="end-of-text"):
         Admission(card, ByteTokenizer(), DEFAULTS).tasks(
-            wanted(structure=Regex("a")), HELLO, Grammar(GrammarKind.REGEX, "a")
+            wanted(structure=Regex("a")), HELLO, AnswerTerms(Grammar(GrammarKind.REGEX, "a"))
         )

@@ -92,6 +92,12 @@ def test_a_stop_string_ends_at_the_same_token_however_steps_are_cut(
 ) -> None:
     events = decode([*steps, (65, 65)], FinishReason.LENGTH, stops=("o w",))
     assert text_of(events) == "hell"
+    assert events[-1] == GenerationEnd(FinishReason.STOP, 3, 2, 2, stop="o w")
+
+
+def test_a_stop_string_of_the_chat_format_is_told_nobody() -> None:
+    events = decode([(257, 258)], FinishReason.LENGTH, format_stop=("o w",))
+    assert text_of(events) == "hell"
     assert events[-1] == GenerationEnd(FinishReason.STOP, 3, 2, 2)
 
 
@@ -194,6 +200,6 @@ def test_control_ids_are_spelled_where_asked_for() -> None:
 def test_stop_strings_are_looked_for_after_the_first_ids_alone() -> None:
     events = decode([(257, 258, 257, 258)], FinishReason.LENGTH, ("o w",), min_tokens=2)
     assert text_of(events) == "hello worhell"
-    assert events[-1] == GenerationEnd(FinishReason.STOP, 3, 4, 2)
+    assert events[-1] == GenerationEnd(FinishReason.STOP, 3, 4, 2, stop="o w")
     across = decode([(257, 258)], FinishReason.LENGTH, ("o w",), min_tokens=1)
     assert text_of(across) == "hello wor"

@@ -1,0 +1,171 @@
+"""Writes the grammar of answers that call tools, for each family's way of writing calls.
+
+As Lark, for llguidance. A marker that is a control token of the vocabulary stands in it by its id.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from chat_formats.tool_calls.answer_object import CALLS_KEY, TEXT_KEY
+from chat_formats.tool_calls.syntax import CallBody, CallSyntax
+from core.tool_choice import ToolChoice
+
+# An answer that repeats itself would call without end.
+_MAX_CALLS = 64
+_QUOTE = '"'
+_ID_HEAD = ', "id": "'
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSchema:
+    """A tool's name, and the JSON Schema that its arguments are held to, as llguidance reads it."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForms:
+    """What an answer may be. `structure` is the schema of one that calls nothing, None any text."""
+
+    tools: Sequence[ToolSchema]
+    choice: ToolChoice
+    structure: str | None = None
+
+
+def tool_grammar(syntax: CallSyntax, forms: AnswerForms, control_ids: Mapping[str, int]) -> str:
+    """`control_ids` are those of the markers; others are written out. To rehearse a grammar over
+    bytes, give none.
+    """
+    return _Writer(syntax, forms, control_ids).text()
+
+
+class _Writer:
+    def __init__(
+        self, syntax: CallSyntax, forms: AnswerForms, control_ids: Mapping[str, int]
+    ) -> None:
+        self._syntax = syntax
+        self._forms = forms
+        self._control_ids = control_ids
+
+    def text(self) -> str:
+        rules = ["%llguidance {}", self._start(), *self._answer(), f"calls: {self._calls()}"]
+        rules.append("call: " + " | ".join(f"call_{n}" for n in range(len(self._forms.tools))))
+        for number, tool in enumerate(self._forms.tools):
+            rules.append(f"call_{number}: {self._call(tool)}")
+        return "\n".join(rules) + "\n"
+
+    def _start(self) -> str:
+        """Calls behind text where a marker tells them from it; else one or the other."""
+        syntax = self._syntax
+        if self._forms.choice.is_forced:
+            opening = self._marker(syntax.opening) if syntax.opening else ""
+            return f"start: {opening} calls"
+        if self._forms.structure is not None or not syntax.opening:
+            opening = self._marker(syntax.opening) if syntax.opening else ""
+            return f"start: answer | {opening} calls"
+        if syntax.opening in self._control_ids:
+            return f"start: ANSWER ({self._marker(syntax.opening)} calls)?"
+        return "start: ANSWER | until calls"
+
+    def _answer(self) -> list[str]:
+        """What stands where nothing is called."""
+        syntax = self._syntax
+        if self._forms.choice.is_forced:
+            return []
+        if syntax.body is CallBody.ANSWER:
+            value = self._forms.structure or '{"type": "string"}'
+            return [f'answer: {_quoted(f"{{{json.dumps(TEXT_KEY)}: ")} %json {value} "}}"']
+        if self._forms.structure is not None:
+            return [f"answer: %json {self._forms.structure}"]
+        if not syntax.opening:
+            sign = r"\[" if syntax.body is CallBody.PYTHONIC else "{"
+            return ["answer: ANSWER?", rf"ANSWER: /[^{sign}\s](?s:.*)/"]
+        if syntax.opening in self._control_ids:
+            return ["ANSWER: /(?s:.*)/"]
+        opening = _pattern(syntax.opening)
+        return [
+            f"until[lazy]: /(?s:.*){opening}/",
+            f"ANSWER: /(?s:.*)/ & ~/(?s:.*){opening}(?s:.*)/",
+        ]
+
+    def _calls(self) -> str:
+        """Behind the first opening."""
+        syntax = self._syntax
+        if syntax.body is CallBody.ANSWER:
+            head = _quoted(f"{{{json.dumps(CALLS_KEY)}: [")
+            return f'{head} call {self._repeated(_quoted(", "))} "]}}"'
+        if syntax.body is CallBody.LIST:
+            return f'" "? "[" call {self._repeated(_quoted(", "))} "]"'
+        if syntax.body is CallBody.PYTHONIC:
+            return f'"[" call {self._repeated(_quoted(", "))} "]"'
+        if not syntax.opening:
+            return f"call {self._repeated(_quoted('; '))}"
+        between = "" if syntax.body is CallBody.NAMED else _quoted("\n")
+        return f"call {self._repeated(f'{between} {self._marker(syntax.opening)}')}"
+
+    def _repeated(self, between: str) -> str:
+        is_single = not self._forms.choice.is_parallel
+        return "" if is_single else f"({between} call){{0,{_MAX_CALLS - 1}}}"
+
+    def _call(self, tool: ToolSchema) -> str:
+        syntax = self._syntax
+        if syntax.body is CallBody.PYTHONIC:
+            return _python_call(tool)
+        if syntax.body is CallBody.NAMED:
+            sign = self._marker("[ARGS]")
+            return f"{_quoted(tool.name)} {sign} %json {tool.arguments}"
+        head = f'{{"name": {json.dumps(tool.name)}, "{syntax.arguments_key}": '
+        call = f'{_quoted(head)} %json {tool.arguments} {self._tail()} "}}"'
+        if not syntax.closing:
+            return call
+        space = _quoted("\n")
+        return f"{space} {call} {space} {self._marker(syntax.closing)}"
+
+    def _tail(self) -> str:
+        """Mistral's models write an id behind the arguments, as their templates do."""
+        if self._syntax.body is not CallBody.LIST:
+            return ""
+        return f"({_quoted(_ID_HEAD)} /[a-zA-Z0-9]{{9}}/ {_quoted(_QUOTE)})?"
+
+    def _marker(self, marker: str) -> str:
+        token_id = self._control_ids.get(marker)
+        return _quoted(marker) if token_id is None else f"<[{token_id}]>"
+
+
+def _python_call(tool: ToolSchema) -> str:
+    """`name(required=…, optional=…)`: the required ones first, each by its own schema."""
+    schema = json.loads(tool.arguments)
+    shared = {key: schema[key] for key in ("x-guidance", "$defs", "definitions") if key in schema}
+    required = set(schema.get("required", ()))
+    values = {
+        name: f"{_quoted(name + '=')} %json {json.dumps(_with(shared, inner))}"
+        for name, inner in schema.get("properties", {}).items()
+        if name.isidentifier() and inner is not False
+    }
+    needed = [value for name, value in values.items() if name in required]
+    others = [value for name, value in values.items() if name not in required]
+    comma = _quoted(", ")
+    tail = " ".join(f"({comma} {value})?" for value in others)
+    if needed:
+        inner = f" {comma} ".join(needed) + " " + tail
+    else:
+        starts = [
+            " ".join([value, *(f"({comma} {later})?" for later in others[place + 1 :])])
+            for place, value in enumerate(others)
+        ]
+        inner = f"({' | '.join(starts)})?" if starts else ""
+    return f'{_quoted(tool.name + "(")} {inner} ")"'
+
+
+def _with(shared: Mapping[str, object], schema: object) -> dict[str, object]:
+    return {**shared, **schema} if isinstance(schema, Mapping) else dict(shared)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _pattern(text: str) -> str:
+    return "".join(f"\\x{{{ord(c):x}}}" if not c.isalnum() else c for c in text)
