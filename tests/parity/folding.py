@@ -54,6 +54,15 @@ def _add(whole: dict[str, Any], choice: dict[str, Any]) -> None:
     assert whole.get("finish_reason") is None, "nothing follows a choice's end"
     text = choice["text"] if "text" in choice else choice["delta"].get("content") or ""
     whole["text"] = whole.get("text", "") + text
+    delta = choice.get("delta", {})
+    assert delta.get("reasoning") == delta.get("reasoning_content")
+    whole["thought"] = whole.get("thought", "") + (delta.get("reasoning") or "")
+    for number, call in enumerate(delta.get("tool_calls") or []):
+        calls, function = whole.setdefault("calls", []), call["function"]
+        if "name" in function:
+            assert call.get("index", number) == len(calls), "calls begin in their order"
+            calls.append([function["name"], ""])
+        calls[call.get("index", number)][1] += function["arguments"]
     whole["finish_reason"] = choice["finish_reason"]
     if "prompt_logprobs" in choice:
         whole["prompt_logprobs"] = choice["prompt_logprobs"]

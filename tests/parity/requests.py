@@ -11,6 +11,51 @@ SCHEMA = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+
+def tool(name: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, **fields}}
+
+
+WEATHER = tool("get_weather", description="Tells the weather.", parameters=CITY)
+TOOLS = (
+    WEATHER,
+    tool("add", parameters=SCHEMA | {"properties": {"a": {"type": "integer"}}, "required": []}),
+    tool("now"),
+    tool("person", parameters=SCHEMA, strict=True),
+)
+TOOL_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "tool_choice": st.sampled_from(
+        [
+            *("auto", "none", "required", "required"),
+            {"type": "function", "function": {"name": "get_weather"}},
+        ]
+    ),
+    "parallel_tool_calls": st.booleans(),
+}
+THINKING: dict[str, st.SearchStrategy[Any]] = {
+    "thinking_token_budget": st.sampled_from([0, 1, 3, 9]),
+    "reasoning_effort": st.sampled_from(["none", "minimal", "high"]),
+    "chat_template_kwargs": st.sampled_from(
+        [{"enable_thinking": True}, {"enable_thinking": False}]
+    ),
+}
+ASKED = ("What is the weather in Paris?", "Is it cold in Oslo?", "Hello!", "What is 3 + 4?")
+CALLED = [
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {
+                "id": "call_1",
+                "type": "function",
+                "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'},
+            }
+        ],
+    },
+    {"role": "tool", "tool_call_id": "call_1", "content": "22 degrees, sunny"},
+]
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join)
 IDS = st.integers(0, 4095)
 
@@ -84,7 +129,8 @@ WRONG: dict[str, st.SearchStrategy[Any]] = {
         ]
     ),
     "structured_outputs": st.sampled_from([{}, {"regex": "("}, {"choice": []}, {"grammar": "x"}]),
-    "tools": st.just([{"type": "function", "function": {"name": "f"}}]),
+    "tools": st.sampled_from([[{"type": "function"}], [tool("a b")], [tool("f"), tool("f")]]),
+    "tool_choice": st.just("required"),
     "no_such_field": st.integers(),
     "cache_salt": st.just(""),
 }
@@ -132,6 +178,21 @@ def chats(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def tool_chats(draw: st.DrawFn) -> dict[str, Any]:
+    """With tools, sometimes called before; and with wishes for thinking."""
+    messages: list[Any] = [{"role": "user", "content": draw(st.sampled_from(ASKED))}]
+    if draw(st.integers(0, 3)) == 0:
+        messages += CALLED
+    body = draw(shared_fields()) | {"messages": messages, "max_tokens": draw(st.integers(1, 60))}
+    if draw(st.integers(0, 5)):
+        count = draw(st.integers(1, len(TOOLS)))
+        body |= {"tools": list(TOOLS[:count])} | draw(some_of(TOOL_FIELDS, 2))
+    if draw(st.integers(0, 3)) == 0:
+        body |= {"logprobs": True, "top_logprobs": draw(st.sampled_from([0, 3]))}
+    return body | draw(some_of(THINKING, 1))
+
+
+@st.composite
 def completions(draw: st.DrawFn) -> dict[str, Any]:
     prompts = st.one_of(TEXTS, st.lists(IDS, min_size=1, max_size=6), st.lists(TEXTS, max_size=2))
     body = draw(shared_fields()) | {"prompt": draw(prompts)}
@@ -149,5 +210,11 @@ def requests() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """A path and a body."""
     return st.one_of(
         st.tuples(st.just("/v1/chat/completions"), chats()),
+        st.tuples(st.just("/v1/chat/completions"), tool_chats()),
         st.tuples(st.just("/v1/completions"), completions()),
     )
+
+
+def tool_requests() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+    """Those that may call tools or think."""
+    return st.tuples(st.just("/v1/chat/completions"), tool_chats())

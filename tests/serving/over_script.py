@@ -24,7 +24,9 @@ class CountingTokenizer:
 
 @asynccontextmanager
 async def service_over(
-    backend: ScriptedBackend, tokenizers: list[CountingTokenizer] | None = None
+    backend: ScriptedBackend,
+    tokenizers: list[CountingTokenizer] | None = None,
+    chat_format: str = "chatml",
 ) -> AsyncIterator[GenerationService]:
     """The tokenizer that the service was given is put into the list."""
 
@@ -38,7 +40,7 @@ async def service_over(
             tokenizers.append(counting)
 
     delegate = Delegate("scripted", opened)
-    service, is_ready = GenerationService(delegate, ServingOptions("chatml")), asyncio.Event()
+    service, is_ready = GenerationService(delegate, ServingOptions(chat_format)), asyncio.Event()
     delegate.start(adopt, on_change=is_ready.set)
     await is_ready.wait()
     yield service
