@@ -10,8 +10,10 @@ from enum import StrEnum
 
 from backends.base import ModelCard
 from chat_formats.base import ChatFormat
+from chat_formats.tool_calls.syntax import JSON_ANSWER
 from core.sampling import GREEDY_BELOW
 from core.sampling_defaults import Default, SamplingDefaults
+from serving.answers.thinking import EFFORT_BUDGETS, EFFORT_VARIABLE, SWITCHES
 from serving.infill import Infill
 
 # As core/sampling.py defines it, each stage by the request field that sets it.
@@ -84,6 +86,30 @@ class ChatFormatFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolFacts:
+    """`syntax` names how the model writes calls. With `is_fallback`, its chat format has no words
+    for tools: the prompt explains them, and a grammar holds each answer to one JSON object.
+    """
+
+    syntax: str
+    is_fallback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingFacts:
+    """`markers` open and close a block of thoughts. A model whose format does not expect any is
+    read the same way. `effort_budgets` are in tokens, None as many as there are; `effort_variable`
+    and `switches` are those of the template's variables that an effort sets instead.
+    """
+
+    markers: tuple[str, str] | None
+    is_expected: bool
+    effort_variable: str | None
+    switches: tuple[str, ...]
+    effort_budgets: Mapping[str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingFacts:
     """Draws below the temperature `greedy_below` take the best token. `order` names the stages."""
 
@@ -103,6 +129,8 @@ class Capabilities:
     chat_format: ChatFormatFacts
     has_infill: bool
     has_structured_output: bool
+    tools: ToolFacts
+    thinking: ThinkingFacts
     sampling: SamplingFacts
     limits: Mapping[str, int]
     fields: Mapping[str, Mapping[str, FieldSupport]]
@@ -123,6 +151,8 @@ def capabilities(
         ),
         has_infill=INFILL_FIELD not in why_not,
         has_structured_output=not STRUCTURE_FIELDS & why_not.keys(),
+        tools=_tools(facts.chat_format),
+        thinking=_thinking(facts.chat_format),
         sampling=SamplingFacts(SAMPLING_ORDER, GREEDY_BELOW, facts.defaults.by_field),
         limits={
             "context_window_tokens": facts.card.context_window,
@@ -133,6 +163,22 @@ def capabilities(
             path: {name: _support(name, accepted, why_not) for name in accepted.known}
             for path, accepted in endpoints.items()
         },
+    )
+
+
+def _tools(chat_format: ChatFormat) -> ToolFacts:
+    syntax = chat_format.answers.calls or JSON_ANSWER
+    return ToolFacts(syntax.name, is_fallback=syntax is JSON_ANSWER)
+
+
+def _thinking(chat_format: ChatFormat) -> ThinkingFacts:
+    thoughts, known = chat_format.answers.thoughts, chat_format.variables
+    return ThinkingFacts(
+        markers=None if thoughts is None else (thoughts.opening, thoughts.closing),
+        is_expected=chat_format.answers.expects_thoughts,
+        effort_variable=EFFORT_VARIABLE if EFFORT_VARIABLE in known else None,
+        switches=tuple(name for name in SWITCHES if name in known),
+        effort_budgets={effort.value: count for effort, count in EFFORT_BUDGETS.items()},
     )
 
 
@@ -155,6 +201,6 @@ def _reasons(facts: LoadedFacts) -> dict[str, str]:
         reasons |= dict.fromkeys(STRUCTURE_FIELDS, "the model has no end-of-text token")
     if not facts.chat_format.variables:
         reason = f"the chat format {facts.chat_format.name} has no variables"
-        reasons[VARIABLES_FIELD] = reason
+        reasons[VARIABLES_FIELD] = f"{reason}; enable_thinking alone is understood"
     reason = f"the engine as it is set up can't: {facts.card.engine_build}"
     return reasons | dict.fromkeys(facts.card.unsupported_fields, reason)

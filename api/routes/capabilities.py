@@ -16,6 +16,7 @@ from api.schemas.completions import (
     CompletionRequest,
 )
 from api.schemas.fields import MAX_CACHE_SALT_CHARACTERS, MAX_CHOICES, UNUSED_FIELDS
+from api.schemas.tools import MAX_TOOLS
 from core.scores import MAX_TOP_LOGPROBS
 from serving.capabilities import AcceptedFields, capabilities
 from serving.service import GenerationService
@@ -48,6 +49,7 @@ _LIMITS = {
     "stop_strings": lists.MAX_STOP_STRINGS,
     "stop_string_characters": lists.MAX_STOP_CHARACTERS,
     "stop_token_ids": lists.MAX_STOP_IDS,
+    "tools": MAX_TOOLS,
     "top_logprobs": MAX_TOP_LOGPROBS,
 }
 

@@ -170,7 +170,7 @@ class AnswerProgress:
         events: list[GenerationEvent] = []
         if token_ids:
             events = self._read(TokenStep(token_ids, num_cached=self._num_cached or 0))
-        tokens = self._plan.tokens
+        tokens, is_first = self._plan.tokens, self._num_cached is None
         self._waits, self.answer_ids = False, []
         self.request = replace(
             tokens,
@@ -178,7 +178,7 @@ class AnswerProgress:
             prompt_ids=(*tokens.prompt_ids, *self._ids),
             max_tokens=self._num_left,
             sampling=_later(tokens.sampling, len(self._ids)),
-            num_prompt_logprobs=None if self._num_cached is not None else tokens.num_prompt_logprobs,
+            num_prompt_logprobs=tokens.num_prompt_logprobs if is_first else None,
         )
         return events
 
