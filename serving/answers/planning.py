@@ -15,6 +15,7 @@ from core.messages import Conversation, Tool
 from core.requests import GenerationRequest
 from core.structures import JsonObject, JsonSchema, Structure
 from core.tool_choice import ToolMode
+from serving.answers.python_grammars import can_be_python
 from serving.answers.rules import AnswerRules, CallRules, ThoughtRules
 from serving.answers.thinking import thinking_budget, with_variables
 from serving.answers.tool_grammars import AnswerForms, ToolSchema, tool_grammar
@@ -81,7 +82,11 @@ class AnswerPlanner:
         _refuse_beside_grammar(request)
         choice = request.tool_choice
         forms = AnswerForms(
-            [self._schema(at, tool) for at, tool in enumerate(prompt.tools) if _may(tool, request)],
+            [
+                ToolSchema(tool.name, self._arguments(f"tools[{at}]", tool, calls))
+                for at, tool in enumerate(prompt.tools)
+                if _may(tool, request)
+            ],
             choice,
             None if choice.is_forced else self._text_schema(calls, request.structure),
         )
@@ -138,18 +143,19 @@ class AnswerPlanner:
         is_strict = any(tool.is_strict for tool in prompt.tools)
         return request.tool_choice.is_forced or is_strict or calls.body is CallBody.ANSWER
 
-    def _schema(self, index: int, tool: Tool) -> ToolSchema:
+    def _arguments(self, param: str, tool: Tool, calls: CallSyntax) -> str:
         """A strict tool's schema must be one that can be held to; others hold to it if it can."""
-        param = f"tools[{index}]"
-        wanted = JsonSchema(tool.parameters, param=param)
         try:
-            grammar = self._compiler.compile(wanted)
+            arguments = self._compiler.compile(JsonSchema(tool.parameters, param=param)).text
+            if calls.body is not CallBody.PYTHONIC or can_be_python(arguments):
+                return arguments
+            reason = f"the chat format writes calls as Python, which can't say all of it: {param}"
         except InvalidValue as error:
-            if tool.is_strict:
-                message = f"the parameters of the tool {tool.name} can't be held to: {error}"
-                raise InvalidValue(message, param=param) from None
-            grammar = self._compiler.compile(_ANY_OBJECT)
-        return ToolSchema(tool.name, grammar.text)
+            reason = str(error)
+        if tool.is_strict:
+            message = f"the parameters of the tool {tool.name} can't be held to: {reason}"
+            raise InvalidValue(message, param=param)
+        return self._compiler.compile(_ANY_OBJECT).text
 
     def _text_schema(self, calls: CallSyntax, structure: Structure | None) -> str | None:
         if structure is None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from chat_formats.tool_calls.answer_object import CALLS_KEY, TEXT_KEY
 from chat_formats.tool_calls.syntax import CallBody, CallSyntax
 from core.tool_choice import ToolChoice
+from serving.answers.python_grammars import python_call
+from serving.answers.quoting import quoted
 
 # An answer that repeats itself would call without end.
 _MAX_CALLS = 64
@@ -76,7 +78,7 @@ class _Writer:
             return []
         if syntax.body is CallBody.ANSWER:
             value = self._forms.structure or '{"type": "string"}'
-            return [f'answer: {_quoted(f"{{{json.dumps(TEXT_KEY)}: ")} %json {value} "}}"']
+            return [f'answer: {quoted(f"{{{json.dumps(TEXT_KEY)}: ")} %json {value} "}}"']
         if self._forms.structure is not None:
             return [f"answer: %json {self._forms.structure}"]
         if not syntax.opening:
@@ -94,15 +96,15 @@ class _Writer:
         """Behind the first opening."""
         syntax = self._syntax
         if syntax.body is CallBody.ANSWER:
-            head = _quoted(f"{{{json.dumps(CALLS_KEY)}: [")
-            return f'{head} call {self._repeated(_quoted(", "))} "]}}"'
+            head = quoted(f"{{{json.dumps(CALLS_KEY)}: [")
+            return f'{head} call {self._repeated(quoted(", "))} "]}}"'
         if syntax.body is CallBody.LIST:
-            return f'" "? "[" call {self._repeated(_quoted(", "))} "]"'
+            return f'" "? "[" call {self._repeated(quoted(", "))} "]"'
         if syntax.body is CallBody.PYTHONIC:
-            return f'"[" call {self._repeated(_quoted(", "))} "]"'
+            return f'"[" call {self._repeated(quoted(", "))} "]"'
         if not syntax.opening:
-            return f"call {self._repeated(_quoted('; '))}"
-        between = "" if syntax.body is CallBody.NAMED else _quoted("\n")
+            return f"call {self._repeated(quoted('; '))}"
+        between = "" if syntax.body is CallBody.NAMED else quoted("\n")
         return f"call {self._repeated(f'{between} {self._marker(syntax.opening)}')}"
 
     def _repeated(self, between: str) -> str:
@@ -112,59 +114,26 @@ class _Writer:
     def _call(self, tool: ToolSchema) -> str:
         syntax = self._syntax
         if syntax.body is CallBody.PYTHONIC:
-            return _python_call(tool)
+            return python_call(tool.name, tool.arguments)
         if syntax.body is CallBody.NAMED:
             sign = self._marker("[ARGS]")
-            return f"{_quoted(tool.name)} {sign} %json {tool.arguments}"
+            return f"{quoted(tool.name)} {sign} %json {tool.arguments}"
         head = f'{{"name": {json.dumps(tool.name)}, "{syntax.arguments_key}": '
-        call = f'{_quoted(head)} %json {tool.arguments} {self._tail()} "}}"'
+        call = f'{quoted(head)} %json {tool.arguments} {self._tail()} "}}"'
         if not syntax.closing:
             return call
-        space = _quoted("\n")
+        space = quoted("\n")
         return f"{space} {call} {space} {self._marker(syntax.closing)}"
 
     def _tail(self) -> str:
         """Mistral's models write an id behind the arguments, as their templates do."""
         if self._syntax.body is not CallBody.LIST:
             return ""
-        return f"({_quoted(_ID_HEAD)} /[a-zA-Z0-9]{{9}}/ {_quoted(_QUOTE)})?"
+        return f"({quoted(_ID_HEAD)} /[a-zA-Z0-9]{{9}}/ {quoted(_QUOTE)})?"
 
     def _marker(self, marker: str) -> str:
         token_id = self._control_ids.get(marker)
-        return _quoted(marker) if token_id is None else f"<[{token_id}]>"
-
-
-def _python_call(tool: ToolSchema) -> str:
-    """`name(required=…, optional=…)`: the required ones first, each by its own schema."""
-    schema = json.loads(tool.arguments)
-    shared = {key: schema[key] for key in ("x-guidance", "$defs", "definitions") if key in schema}
-    required = set(schema.get("required", ()))
-    values = {
-        name: f"{_quoted(name + '=')} %json {json.dumps(_with(shared, inner))}"
-        for name, inner in schema.get("properties", {}).items()
-        if name.isidentifier() and inner is not False
-    }
-    needed = [value for name, value in values.items() if name in required]
-    others = [value for name, value in values.items() if name not in required]
-    comma = _quoted(", ")
-    tail = " ".join(f"({comma} {value})?" for value in others)
-    if needed:
-        inner = f" {comma} ".join(needed) + " " + tail
-    else:
-        starts = [
-            " ".join([value, *(f"({comma} {later})?" for later in others[place + 1 :])])
-            for place, value in enumerate(others)
-        ]
-        inner = f"({' | '.join(starts)})?" if starts else ""
-    return f'{_quoted(tool.name + "(")} {inner} ")"'
-
-
-def _with(shared: Mapping[str, object], schema: object) -> dict[str, object]:
-    return {**shared, **schema} if isinstance(schema, Mapping) else dict(shared)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+        return quoted(marker) if token_id is None else f"<[{token_id}]>"
 
 
 def _pattern(text: str) -> str:

@@ -11,9 +11,11 @@ import pytest_asyncio
 from tests.engines import ROOT, Engine, serve
 
 FORMATS = ("chatml", "llama3", "mistral")
-# The model has learned none of these: a template that opens thoughts, one that has no tools.
+TEMPLATES = ROOT / "tests" / "chat_formats" / "templates"
+# The model has learned none of these: a template that opens thoughts, other ways of writing calls,
+# and a format that has no tools.
 OTHER_FORMATS = {
-    "thinking": str(ROOT / "tests" / "chat_formats" / "templates" / "thinking.jinja"),
+    **{name: str(TEMPLATES / f"{name}.jinja") for name in ("thinking", "pythonic", "mistral_v11")},
     "fallback": "mistral-v1",
 }
 

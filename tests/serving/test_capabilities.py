@@ -96,7 +96,8 @@ def test_the_chat_format_tells_its_variables() -> None:
     kwargs = found.fields["/v1/chat/completions"]["chat_template_kwargs"]
     assert kwargs == FieldSupport(Support.HONOURED)
     refused = told(FACTS).fields["/v1/chat/completions"]["chat_template_kwargs"]
-    assert refused.reason == "the chat format chatml has no variables"
+    assert refused.reason is not None
+    assert refused.reason.startswith("the chat format chatml has no variables")
 
 
 def test_defaults_are_told_with_who_chose_them() -> None:

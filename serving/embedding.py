@@ -1,0 +1,169 @@
+"""Owns the way from texts to vectors and scores: encode, refuse, compute, finish the numbers.
+
+Knows no HTTP and no engine in particular. What an engine gives is shortened, normalised and
+compared here, the same for each.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from backends.embedding import EmbeddingCard, InputEncoder, Vector
+from core.errors import InvalidValue
+from core.lifecycle import EngineStatus
+from serving.embedding_inputs import NamedInput, TextPair, encode_inputs, named
+from serving.embedding_vectors import Matrix, cosines, shortened, sigmoids, stacked
+
+MAX_INPUTS = 2048
+# Below these, encoding and arithmetic cost less than a hand-over to a thread.
+_INLINE_CHARACTERS = 4096
+_INLINE_NUMBERS = 1 << 16
+
+
+class EmbeddingHost(Protocol):
+    """What serving sees of the delegate: an embedding backend with a life of its own."""
+
+    @property
+    def status(self) -> EngineStatus: ...
+
+    @property
+    def card(self) -> EmbeddingCard: ...
+
+    @property
+    def encoder(self) -> InputEncoder: ...
+
+    async def embed(self, request_id: str, inputs: Sequence[tuple[int, ...]]) -> list[Vector]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """A row for each input, in order, and how many tokens were read."""
+
+    rows: Matrix
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A score for each pair, in order: 0 to 1 of a model that ranks pairs, else a cosine."""
+
+    values: list[float]
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Texts to compare, with the field that each side came in. One query goes with all documents,
+    or each with its own.
+    """
+
+    query_field: str
+    queries: tuple[str, ...]
+    document_field: str
+    documents: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.queries) not in (1, len(self.documents)):
+            raise ValueError(f"{len(self.queries)} queries for {len(self.documents)} documents")
+
+    @property
+    def pairs(self) -> list[TextPair]:
+        queries = self.queries * (len(self.documents) if len(self.queries) == 1 else 1)
+        return [TextPair(*both) for both in zip(queries, self.documents, strict=True)]
+
+
+class EmbeddingService:
+    """The pipeline over one embedding host."""
+
+    def __init__(self, host: EmbeddingHost) -> None:
+        self._host = host
+
+    @property
+    def status(self) -> EngineStatus:
+        return self._host.status
+
+    @property
+    def card(self) -> EmbeddingCard:
+        """Raises EngineUnavailable until an engine is ready."""
+        return self._host.card
+
+    async def embed(
+        self,
+        request_id: str,
+        inputs: Sequence[str | tuple[int, ...]],
+        num_dimensions: int | None = None,
+    ) -> Embeddings:
+        """Being cancelled aborts. Raises RequestError, EngineUnavailable or EngineFailed."""
+        card = self._host.card
+        _refuse_ranker(card)
+        _check_dimensions(num_dimensions, card)
+        encoded = await self._encode(named("input", inputs))
+        vectors = await self._host.embed(request_id, encoded)
+        if len(vectors) * card.num_dimensions <= _INLINE_NUMBERS:
+            rows = finished_rows(vectors, num_dimensions, card)
+        else:
+            rows = await asyncio.to_thread(finished_rows, vectors, num_dimensions, card)
+        return Embeddings(rows, _count(encoded))
+
+    async def compare(self, request_id: str, texts: Comparison) -> Scores:
+        """As `embed`. How alike the two of each pair are, or how relevant the document is."""
+        if self._host.card.ranks_pairs:
+            return await self._rank(request_id, texts)
+        return await self._compare_vectors(request_id, texts)
+
+    async def _rank(self, request_id: str, texts: Comparison) -> Scores:
+        encoded = await self._encode(named(texts.document_field, texts.pairs))
+        logits = stacked(await self._host.embed(request_id, encoded), 1)
+        return Scores(sigmoids(logits), _count(encoded))
+
+    async def _compare_vectors(self, request_id: str, texts: Comparison) -> Scores:
+        inputs = named(texts.query_field, texts.queries)
+        if len(inputs) == 1:
+            inputs = [NamedInput(texts.query_field, texts.queries[0])]
+        inputs += named(texts.document_field, texts.documents)
+        encoded = await self._encode(inputs)
+        vectors = await self._host.embed(request_id, encoded)
+        num_queries, num_numbers = len(texts.queries), self._host.card.num_dimensions
+        values = await asyncio.to_thread(
+            lambda: cosines(
+                stacked(vectors[:num_queries], num_numbers),
+                stacked(vectors[num_queries:], num_numbers),
+            )
+        )
+        return Scores(values, _count(encoded))
+
+    async def _encode(self, inputs: list[NamedInput]) -> list[tuple[int, ...]]:
+        encoder, card = self._host.encoder, self._host.card
+        if sum(each.num_characters for each in inputs) <= _INLINE_CHARACTERS:
+            return encode_inputs(inputs, encoder, card)
+        return await asyncio.to_thread(encode_inputs, inputs, encoder, card)
+
+
+def finished_rows(
+    vectors: Sequence[Vector], num_dimensions: int | None, card: EmbeddingCard
+) -> Matrix:
+    """What the engine gave, as clients get it. Raises EngineFailed."""
+    rows = stacked(vectors, card.num_dimensions)
+    return shortened(rows, num_dimensions, is_normalized=card.is_normalized)
+
+
+def _refuse_ranker(card: EmbeddingCard) -> None:
+    if card.ranks_pairs:
+        raise InvalidValue(
+            f"{card.name} ranks pairs of texts and makes no vectors: use /v1/rerank or /v1/score",
+            param="model",
+        )
+
+
+def _check_dimensions(num_dimensions: int | None, card: EmbeddingCard) -> None:
+    if num_dimensions is not None and not 1 <= num_dimensions <= card.num_dimensions:
+        raise InvalidValue(
+            f"dimensions is {num_dimensions}; allowed are 1 to {card.num_dimensions}, what"
+            f" {card.name} has",
+            param="dimensions",
+        )
+
+
+def _count(encoded: Sequence[tuple[int, ...]]) -> int:
+    return sum(len(ids) for ids in encoded)

@@ -1,0 +1,87 @@
+"""Owns text to ids and back for clients who ask for nothing else. Knows no HTTP and no engine.
+
+The ids of a text are those that it would have as a prompt.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from backends.base import ModelCard, Tokenizer
+from core.errors import InvalidValue
+
+T = TypeVar("T")
+
+# Below so much, the work costs less than a hand-over to a thread.
+_INLINE_CHARACTERS = 4096
+_INLINE_IDS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenization:
+    """For one loaded model."""
+
+    card: ModelCard
+    tokenizer: Tokenizer
+
+    async def encode(
+        self, text: str, *, adds_special: bool, with_control: bool = True
+    ) -> tuple[int, ...]:
+        """`adds_special` puts begin-of-text before it where the model's tokenizer does that, once.
+        `with_control` reads spelled control tokens as such.
+        """
+        if len(text) <= _INLINE_CHARACTERS:
+            ids = tuple(self.tokenizer.encode(text, with_control=with_control))
+        else:
+            ids = tuple(
+                await asyncio.to_thread(self.tokenizer.encode, text, with_control=with_control)
+            )
+        return self.begun(ids) if adds_special else ids
+
+    def begun(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """The ids with begin-of-text before them, where the model's tokenizer puts it."""
+        vocabulary = self.card.vocabulary
+        if not vocabulary.add_bos or vocabulary.bos_id is None or ids[:1] == (vocabulary.bos_id,):
+            return ids
+        return (vocabulary.bos_id, *ids)
+
+    async def decode(self, ids: tuple[int, ...]) -> str:
+        """Control tokens as they are spelled; bytes that are no UTF-8 show as U+FFFD.
+
+        Raises InvalidValue for an id that the vocabulary does not have.
+        """
+        if len(ids) <= _INLINE_IDS:
+            return self._decoded(ids)
+        return await asyncio.to_thread(self._decoded, ids)
+
+    async def spelled(self, ids: tuple[int, ...]) -> list[str]:
+        """Each id's text; bytes that are no UTF-8 show as U+FFFD."""
+        return await self._each(self.card.vocabulary.spelling, ids)
+
+    async def pieces(self, ids: tuple[int, ...]) -> list[str | list[int]]:
+        """Each id's text, or its bytes where they are no whole characters."""
+        return await self._each(self._piece, ids)
+
+    async def _each(self, read: Callable[[int], T], ids: tuple[int, ...]) -> list[T]:
+        if len(ids) <= _INLINE_IDS:
+            return [read(token_id) for token_id in ids]
+        return await asyncio.to_thread(lambda: [read(token_id) for token_id in ids])
+
+    def _piece(self, token_id: int) -> str | list[int]:
+        data = self.card.vocabulary.pieces[token_id]
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            return list(data)
+
+    def _decoded(self, ids: tuple[int, ...]) -> str:
+        pieces = self.card.vocabulary.pieces
+        limit = len(pieces)
+        for token_id in ids:
+            if not 0 <= token_id < limit:
+                raise InvalidValue(
+                    f"tokens holds the id {str(token_id)[:20]}; allowed are 0 to {limit - 1}",
+                    param="tokens",
+                )
+        return b"".join([pieces[token_id] for token_id in ids]).decode("utf-8", "replace")
