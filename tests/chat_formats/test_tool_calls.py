@@ -10,6 +10,7 @@ import pytest
 from chat_formats.tool_calls.parsing import call_parser
 from chat_formats.tool_calls.syntax import JSON_ANSWER, CallSyntax
 from core.events import AnswerPart, TextDelta, ToolCallDelta, ToolCallStarted
+from serving.utf8 import Utf8Stream
 from tests.chat_formats.answers import CASES, NAMES, WELL_WRITTEN, Case
 
 EVERY_SYNTAX = tuple(dict.fromkeys(case.syntax for case in CASES))
@@ -55,10 +56,13 @@ def test_arguments_are_json(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_answer_cut_at_any_place_is_the_same(case: Case) -> None:
+def test_an_answer_cut_at_any_byte_is_the_same(case: Case) -> None:
     whole = folded(parsed(case.syntax, [case.answer]))
-    for place in range(len(case.answer) + 1):
-        assert folded(parsed(case.syntax, [case.answer[:place], case.answer[place:]])) == whole
+    data = case.answer.encode()
+    for place in range(len(data) + 1):
+        stream = Utf8Stream()
+        parts = [stream.feed(data[:place]), stream.feed(data[place:])]
+        assert folded(parsed(case.syntax, parts)) == whole
     assert folded(parsed(case.syntax, case.answer)) == whole
 
 
