@@ -12,11 +12,14 @@ from core.structures import Choice, JsonObject, JsonSchema, LarkGrammar, Regex, 
 from serving.structures.grammars import lark_grammar
 from serving.structures.limits import refused
 from serving.structures.names import literal
+from serving.structures.recent import Recent
 from serving.structures.regexes import pattern_fault
 from serving.structures.rehearsal import Rehearsal, schema_grammar, with_ascii_classes
 from serving.structures.schemas import Translation
 
 MAX_CHOICE_CHARACTERS = 1 << 16
+_NUM_KEPT = 256
+_MAX_KEPT_CHARACTERS = 1 << 15
 
 
 class StructureCompiler:
@@ -24,9 +27,18 @@ class StructureCompiler:
 
     def __init__(self) -> None:
         self._rehearsal = Rehearsal()
+        self._schemas: Recent[Grammar] = Recent(_NUM_KEPT)
+        self._faults: Recent[str | None] = Recent(_NUM_KEPT)
 
     def compile(self, structure: Structure) -> Grammar:
         """Raises InvalidValue, with the request's field as its param."""
+        if isinstance(structure, JsonSchema):
+            key = _schema_key(structure)
+            if key is not None:
+                return self._schemas.get(key, lambda: self._compile(structure))
+        return self._compile(structure)
+
+    def _compile(self, structure: Structure) -> Grammar:
         if isinstance(structure, JsonObject):
             return schema_grammar({"type": "object"}, is_compact=structure.is_compact)
         if isinstance(structure, JsonSchema):
@@ -86,10 +98,20 @@ class StructureCompiler:
         return self._rehearsed(lark_grammar(wanted), wanted.param, "grammar can't be used")
 
     def _rehearsed(self, grammar: Grammar, param: str, words: str) -> Grammar:
-        fault = self._rehearsal.fault_of(grammar)
+        fault = self._faults.get(grammar, lambda: self._rehearsal.fault_of(grammar))
         if fault is not None:
             raise refused(param, f"{words}: {fault}")
         return grammar
+
+
+def _schema_key(wanted: JsonSchema) -> tuple[object, ...] | None:
+    """What the grammar of a schema depends on; None for one that is not worth keeping."""
+    try:
+        text = json.dumps(wanted.schema)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    is_small = len(text) <= _MAX_KEPT_CHARACTERS
+    return (text, wanted.is_strict, wanted.is_compact) if is_small else None
 
 
 def _refuse_unwritable(text: str, param: str) -> None:
