@@ -70,13 +70,20 @@ class Hub:
         return HfApi(endpoint=self.endpoint).endpoint
 
 
-def resolve_model(settings: Settings, hub: Hub | None = None) -> ResolvedModel:
+def resolve_model(
+    settings: Settings, hub: Hub | None = None, variable: str = "JARVIS_MODEL_NAME"
+) -> ResolvedModel:
     """Downloads with progress bars on stderr if need be, resuming what was interrupted.
+
+    `variable` is what the errors say that names the model.
 
     Raises ModelLoadError, or ModelNotFoundOnHub where the hub is at fault.
     """
     path = _local_path(settings.model_name)
-    found = _Fetch(settings, hub or Hub()).model() if path is None else _local_model(path, settings)
+    if path is None:
+        found = _Fetch(settings, hub or Hub(), variable).model()
+    else:
+        found = _local_model(path, settings)
     if found.kind is ModelKind.FOLDER and settings.inference_engine is InferenceEngine.LLAMA_CPP:
         raise ModelLoadError(
             f"{settings.model_name} is a Hugging Face folder, which llama.cpp can't read: choose a"
@@ -108,7 +115,8 @@ def _local_model(path: Path, settings: Settings) -> ResolvedModel:
 class _Fetch:
     """One download: of the hub id that the settings name."""
 
-    def __init__(self, settings: Settings, hub: Hub) -> None:
+    def __init__(self, settings: Settings, hub: Hub, variable: str) -> None:
+        self._variable = variable
         self._name = settings.model_name
         self._repo, _, self._quant = self._name.partition(":")
         self._wants_gguf = bool(self._quant) or (
@@ -120,7 +128,7 @@ class _Fetch:
     def model(self) -> ResolvedModel:
         if _HUB_ID.fullmatch(self._name) is None or self._name.lower().endswith(".gguf"):
             raise ModelLoadError(
-                f"JARVIS_MODEL_NAME={self._name!r}: there is no such file or folder, and it is no"
+                f"{self._variable}={self._name!r}: there is no such file or folder, and it is no"
                 " hub id (owner/repo or owner/repo-GGUF:Q4_K_M)"
             )
         try:
@@ -208,7 +216,7 @@ class _Fetch:
             return f"{self._repo} is no hub id: {error}"
         return (
             f"{where} can't be reached and is not in the cache: check the network, or set"
-            " JARVIS_MODEL_NAME to a file or folder"
+            f" {self._variable} to a file or folder"
         )
 
 

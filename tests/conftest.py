@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 if TYPE_CHECKING:
+    from tests.embedding_engines import EmbeddingEngine
     from tests.engines import Engine
 
 
@@ -59,4 +60,25 @@ async def llama(cache: Path) -> AsyncIterator["Engine"]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def vllm(cache: Path) -> AsyncIterator["Engine"]:
     async for engine in _started("vllm", cache):
+        yield engine
+
+
+async def _embedding(kind: str, cache: Path) -> AsyncIterator["EmbeddingEngine"]:
+    from tests.embedding_engines import EMBEDDERS, EmbeddingEngine
+
+    engine = EmbeddingEngine(kind, EMBEDDERS[kind](cache))
+    await asyncio.wait_for(engine.backend.start(lambda _: None), ENGINE_TIMEOUT_S)
+    yield engine
+    await asyncio.wait_for(engine.backend.close(), 60)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def llama_embedder(cache: Path) -> AsyncIterator["EmbeddingEngine"]:
+    async for engine in _embedding("llama", cache):
+        yield engine
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def vllm_embedder(cache: Path) -> AsyncIterator["EmbeddingEngine"]:
+    async for engine in _embedding("vllm", cache):
         yield engine

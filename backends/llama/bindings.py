@@ -6,8 +6,9 @@ belong to the thread that made them. Native failures become ModelLoadError and E
 
 import ctypes
 import logging
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import llama_cpp
 import numpy as np
@@ -51,29 +52,53 @@ def version() -> str:
 
 
 class LogRoute:
-    """Sends llama.cpp's log to `logging` until `close`; the callback must outlive every call.
+    """Sends llama.cpp's log to `logging` until `close`. The native log is the whole process's: of
+    several routes the latest gets all lines.
 
-    `first_error` is the first line it logged as an error: the reason, where a load fails.
+    `first_error` is the first line that this route's own thread logged as an error: the reason,
+    where a load fails.
     """
+
+    _open: ClassVar[list["LogRoute"]] = []
+    _changing: ClassVar[threading.Lock] = threading.Lock()
+    # Kept for good: another engine's thread may be about to call one that was replaced.
+    _callbacks: ClassVar[list[Any]] = []
 
     def __init__(self, level: str) -> None:
         logger.setLevel(level)
         self.first_error: str | None = None
         self._last_level = logging.INFO
+        self._thread = threading.get_ident()
         self._callback = llama_cpp.llama_log_callback(self._log)
-        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+        with self._changing:
+            self._callbacks.append(self._callback)
+            self._open.append(self)
+            self._set_latest()
 
     def _log(self, level: int, text: bytes, _user: object) -> None:
         self._last_level = _LOG_LEVELS.get(level, self._last_level)
         line = text.decode("utf-8", "replace").rstrip()
         if line.strip("."):
             logger.log(self._last_level, "%s", line)
-        if self._last_level == logging.ERROR and self.first_error is None:
-            self.first_error = line.strip()
+        if self._last_level == logging.ERROR:
+            self._own_route().note(line.strip())
+
+    def _own_route(self) -> "LogRoute":
+        caller = threading.get_ident()
+        return next((route for route in tuple(self._open) if route._thread == caller), self)
+
+    def note(self, error: str) -> None:
+        self.first_error = self.first_error or error
 
     def close(self) -> None:
-        """Back to llama.cpp's own log, before the callback can be collected."""
-        llama_cpp.llama_log_set(llama_cpp.llama_log_callback(), ctypes.c_void_p(0))
+        """Back to the route before, or to llama.cpp's own log."""
+        with self._changing:
+            self._open.remove(self)
+            self._set_latest()
+
+    def _set_latest(self) -> None:
+        latest = self._open[-1]._callback if self._open else llama_cpp.llama_log_callback()
+        llama_cpp.llama_log_set(latest, ctypes.c_void_p(0))
 
 
 class NativeModel:

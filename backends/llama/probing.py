@@ -38,7 +38,11 @@ class Probe(Protocol):
 class ChildProbe:
     """Loads the model and computes a few tokens in a child process of the same interpreter."""
 
-    def __init__(self, options: LlamaOptions, cache_dir: Path) -> None:
+    def __init__(
+        self, options: LlamaOptions, cache_dir: Path, program: str = "backends.llama.probe"
+    ) -> None:
+        """`program` is the module that the child runs, with the options as its argument."""
+        self._program = program
         self._options = options
         self._verdicts = cache_dir / "probes"
         self._child: asyncio.subprocess.Process | None = None
@@ -48,7 +52,9 @@ class ChildProbe:
         """Raises ModelLoadError; EngineUnavailable where it was cancelled."""
         if not self._options.model_path.is_file():
             raise ModelLoadError(f"there is no model file {self._options.model_path}")
-        verdict = self._verdicts / await asyncio.to_thread(_fingerprint, self._options)
+        verdict = self._verdicts / await asyncio.to_thread(
+            _fingerprint, self._options, self._program
+        )
         if not verdict.exists():
             await self._run_child()
             verdict.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +69,7 @@ class ChildProbe:
         self._child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "backends.llama.probe",
+            self._program,
             json.dumps(asdict(self._options), default=str),
             cwd=_PROJECT,
             stdin=asyncio.subprocess.DEVNULL,
@@ -95,8 +101,8 @@ class ChildProbe:
             raise ModelLoadError(lines[-1] if lines else f"llama.cpp could not load {name}")
 
 
-def _fingerprint(options: LlamaOptions) -> str:
-    """Names the file's state, the options and the native build; not the content, which is big."""
+def _fingerprint(options: LlamaOptions, program: str) -> str:
+    """Names the file's state, the options, the native build and the program; not the content."""
     stat = options.model_path.stat()
     try:
         package = metadata.distribution("llama_cpp_python").locate_file("llama_cpp")
@@ -106,5 +112,5 @@ def _fingerprint(options: LlamaOptions) -> str:
         ) from error
     library = Path(str(package)) / "lib"
     build = sorted((entry.name, entry.stat().st_mtime_ns) for entry in library.iterdir())
-    facts = (asdict(options), stat.st_size, stat.st_mtime_ns, build)
+    facts = (program, asdict(options), stat.st_size, stat.st_mtime_ns, build)
     return hashlib.sha256(json.dumps(facts, default=str, sort_keys=True).encode()).hexdigest()

@@ -1,28 +1,15 @@
 """Owns the vLLM engine as the seam sees it: its life on the event loop. Imports no vllm."""
 
-import asyncio
-import sys
-import threading
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 from backends.base import ModelCard, Tokenizer, TokenRequest, TokenStep, refuse_too_long
-from backends.vllm_engine.children import child_ids
-from backends.vllm_engine.conversion import Listener
 from backends.vllm_engine.loading import Loaded, load
-from core.errors import (
-    ConfigurationError,
-    EngineFailed,
-    EngineUnavailable,
-    JarvisError,
-    ModelLoadError,
-)
+from backends.vllm_engine.process_life import ProcessLife
 from core.lifecycle import LoadProgress
 from core.settings import Settings
-
-_KILL_AGAIN_S = 0.2
 
 
 class VllmBackend:
@@ -30,117 +17,29 @@ class VllmBackend:
 
     def __init__(self, settings: Settings, model_path: Path) -> None:
         """`model_path` is a GGUF file or a Hugging Face folder on this machine."""
-        self._settings = settings
-        self._model_path = model_path
-        self._cancelled = threading.Event()
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="vllm-engine")
-        self._others: frozenset[int] = frozenset()
-        self._loading: asyncio.Future[Loaded] | None = None
-        self._running: Loaded | None = None
-        self._dead: asyncio.Future[str] | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._life = ProcessLife[Loaded](partial(load, settings, model_path))
 
     async def start(self, report: Callable[[LoadProgress], None]) -> None:
         """Raises ModelLoadError; EngineUnavailable where `close` came first."""
-        self._refuse_if_closed()
-        loop = asyncio.get_running_loop()
-        self._others = child_ids()
-        self._dead = loop.create_future()
-        self._loading = loop.run_in_executor(
-            self._threads, load, self._settings, self._model_path, Listener(report, self._cancelled)
-        )
-        loaded = await self._loaded(self._loading)
-        await self._prepared(loaded)
-        self._running = loaded
-        report(LoadProgress("ready", 1.0))
+        await self._life.start(report)
 
     @property
     def card(self) -> ModelCard:
-        return self._result.card
+        return self._life.loaded.card
 
     @property
     def tokenizer(self) -> Tokenizer:
-        return self._result.tokenizer
+        return self._life.loaded.tokenizer
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
-        is_dead = self._dead is not None and self._dead.done()
-        if self._running is None or is_dead or self._cancelled.is_set():
-            raise EngineUnavailable("the vLLM engine takes no requests")
+        engine = self._life.working.engine
         refuse_too_long(request, self.card)
-        async with aclosing(self._running.engine.generate(request)) as steps:
+        async with aclosing(engine.generate(request)) as steps:
             async for step in steps:
                 yield step
 
     async def wait_failed(self) -> str:
-        if self._dead is None:
-            raise EngineUnavailable("the vLLM engine was not started")
-        return await asyncio.shield(self._dead)
+        return await self._life.wait_failed()
 
     async def close(self) -> None:
-        self._cancelled.set()
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close())
-        await asyncio.shield(self._closing)
-
-    async def _close(self) -> None:
-        loaded = await self._end_loading()
-        if loaded is not None:
-            loaded.engine.unwatch()
-            loaded.engine.fail_live()
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._threads, loaded.engine.shutdown)
-            await loaded.engine.release()
-        self._threads.shutdown(wait=False)
-
-    async def _end_loading(self) -> Loaded | None:
-        """The engine, if there is one after all. vLLM tells nobody when it has started a process,
-        so a load under way is ended by killing what there is until the load gives up.
-        """
-        if self._loading is None:
-            return None
-        loop = asyncio.get_running_loop()
-        while not self._loading.done():
-            await loop.run_in_executor(self._threads, _kill_starting_engine, self._others)
-            await asyncio.wait({self._loading}, timeout=_KILL_AGAIN_S)
-        return None if self._loading.exception() else self._loading.result()
-
-    async def _loaded(self, loading: asyncio.Future[Loaded]) -> Loaded:
-        """A cancelled start leaves the thread at work: `close` sees to its end."""
-        try:
-            return await asyncio.shield(loading)
-        except ConfigurationError as error:
-            raise ModelLoadError(str(error)) from error
-        except JarvisError:
-            self._refuse_if_closed()
-            raise
-
-    async def _prepared(self, loaded: Loaded) -> None:
-        try:
-            await loaded.engine.prepare(self._on_death)
-        except EngineFailed as error:
-            self._refuse_if_closed()
-            raise ModelLoadError(str(error)) from error
-        self._refuse_if_closed()
-
-    @property
-    def _result(self) -> Loaded:
-        if self._running is None:
-            raise EngineUnavailable("the vLLM engine has not loaded its model")
-        return self._running
-
-    def _refuse_if_closed(self) -> None:
-        if self._cancelled.is_set():
-            raise EngineUnavailable("the engine was closed while it loaded")
-
-    def _on_death(self) -> None:
-        """On the loop, from the engine process's own end."""
-        if self._dead is not None and not self._dead.done() and not self._cancelled.is_set():
-            self._dead.set_result("vLLM's engine process died; its last words are in the log")
-
-
-def _kill_starting_engine(others: frozenset[int]) -> None:
-    """Nothing to do until vllm is imported, which only the load itself may do."""
-    engine = sys.modules.get("backends.vllm_engine.engine")
-    kill = getattr(engine, "kill_starting_engine", None)
-    if kill is not None:
-        kill(others)
+        await self._life.close()

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import importlib.util
 import multiprocessing
+import threading
 import traceback
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
@@ -35,6 +36,8 @@ from core.errors import EngineFailed, ModelLoadError
 
 _ENGINE_PROCESS = "EngineCore"
 _GRACE_S = 10.0
+# vLLM tells nobody which processes it starts: one start at a time, so that each knows its own.
+_STARTING = threading.Lock()
 
 
 def argument_names() -> frozenset[str]:
@@ -62,7 +65,17 @@ class VllmEngine:
         The window is cut to the model's own. AsyncLLM needs no running loop to be made: it starts
         its tasks with the first call that has one. Raises ModelLoadError.
         """
-        others = child_ids()
+        with _STARTING:
+            others = child_ids()
+            config = self._start(args, context_window)
+            self._processes = _descendants_of_engine(others)
+        self.context_window: int = config.model_config.max_model_len
+        self.num_slots: int = config.scheduler_config.max_num_seqs
+        self._watched: list[int] = []
+        self._on_death: Callable[[], None] = lambda: None
+        self._asking: asyncio.Task[Any] | None = None
+
+    def _start(self, args: Mapping[str, Any], context_window: int) -> Any:
         try:
             own = AsyncEngineArgs(**args).create_model_config().max_model_len
             window = min(context_window, own)
@@ -73,12 +86,7 @@ class VllmEngine:
             # The trace would keep the half-made engine, with its sockets, for as long as it lives.
             traceback.clear_frames(error.__traceback__)
             raise ModelLoadError(f"vLLM can't load the model: {_one_line(error)}") from error
-        self.context_window: int = config.model_config.max_model_len
-        self.num_slots: int = config.scheduler_config.max_num_seqs
-        self._processes = _descendants_of_engine(others)
-        self._watched: list[int] = []
-        self._on_death: Callable[[], None] = lambda: None
-        self._asking: asyncio.Task[Any] | None = None
+        return config
 
     async def prepare(self, on_death: Callable[[], None]) -> None:
         """The first call on the loop. `on_death` is called when the engine process ends.

@@ -49,7 +49,7 @@ def load(settings: Settings, path: Path, listener: Listener) -> Loaded:
     """Raises ModelLoadError, ConfigurationError; EngineUnavailable where it was cancelled."""
     prepare_environment(settings, os.environ)
     listener.tell("importing vLLM")
-    vllm = _import_vllm()
+    vllm = import_vllm()
     model = _find_model(vllm, settings, path, listener)
     folder = read_folder(model.config_path)
     args = engine_args(settings, model, vllm.argument_names(), is_cpu=vllm.is_cpu())
@@ -65,7 +65,7 @@ def load(settings: Settings, path: Path, listener: Listener) -> Loaded:
         num_slots=engine.num_slots,
         chat_template=folder.chat_template,
         is_byte_level=read.is_byte_level,
-        engine_build=_build(args),
+        engine_build=build_of(args),
         weights_digest=digest,
         recommended=recommended_values(folder.generation_config, "generation_config.json"),
         unsupported_fields=unsupported_fields(settings),
@@ -73,14 +73,16 @@ def load(settings: Settings, path: Path, listener: Listener) -> Loaded:
     return Loaded(engine, card, tokenizer)
 
 
-def _build(args: Mapping[str, Any]) -> str:
+def build_of(args: Mapping[str, Any]) -> str:
+    """What computes, in which version and which number formats."""
     # The library's own word: its distribution goes by other names too.
     version = getattr(sys.modules["vllm"], "__version__", "of an unknown version")
     facts = [f"vllm {version}", args["dtype"], f"KV cache {args.get('kv_cache_dtype', 'auto')}"]
     return ", ".join(facts + [args[name] for name in ("quantization",) if name in args])
 
 
-def _import_vllm() -> Any:
+def import_vllm() -> Any:
+    """The module `engine`. Raises ModelLoadError where there is no vLLM."""
     if importlib.util.find_spec("vllm") is None:
         raise ModelLoadError(f"vLLM is not installed: {_INSTALL}")
     _read_ahead("torch")
