@@ -4,6 +4,7 @@ vLLM's engine process imports this module again, so importing it does nothing.
 """
 
 import argparse
+import asyncio
 import logging
 import signal
 import socket
@@ -19,9 +20,13 @@ from api.app import create_app
 from backends.base import Backend
 from backends.choice import open_backend
 from backends.delegate import Delegate
+from backends.embedding import EmbeddingBackend
+from backends.embedding_choice import open_embedding_backend
+from backends.embedding_delegate import EmbeddingDelegate
 from core.errors import ConfigurationError
 from core.lifecycle import LoadProgress
 from core.settings import Settings, load_settings
+from serving.embedding import EmbeddingService
 from serving.service import GenerationService, ServingOptions
 
 _ROOT = Path(__file__).resolve().parent
@@ -44,14 +49,14 @@ def main(arguments: Sequence[str], environ: dict[str, str]) -> int:
     """Serves until told to stop. Returns the exit code."""
     try:
         settings = settings_from(arguments, environ)
-        listener = listen(settings.host, settings.port)
+        with listen(settings.host, settings.port) as listener:
+            configure_logging(settings)
+            app = build_app(settings)
+            print(f"serving on {url_of(settings.host, listener)}", flush=True)
+            serve(app, listener)
     except ConfigurationError as error:
         print(f"configuration: {error}", file=sys.stderr)
         return _EXIT_CONFIGURATION
-    configure_logging(settings)
-    with listener:
-        print(f"serving on {url_of(settings.host, listener)}", flush=True)
-        serve(build_app(settings), listener)
     return 0
 
 
@@ -117,7 +122,10 @@ def url_of(host: str, listener: socket.socket) -> str:
 
 
 def build_app(settings: Settings) -> FastAPI:
-    """The application, with the engine loading in the background from its start on."""
+    """The application, with its engines loading in the background from its start on.
+
+    Raises ConfigurationError.
+    """
 
     async def open_chosen(report: Callable[[LoadProgress], None]) -> Backend:
         return await open_backend(settings, report)
@@ -127,16 +135,41 @@ def build_app(settings: Settings) -> FastAPI:
         settings.chat_format, settings.default_sampling, settings.use_model_sampling
     )
     service = GenerationService(delegate, options)
+    embedder = embedding_delegate(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         delegate.start(service.adopt)
+        if embedder is not None:
+            embedder.start()
         try:
             yield
         finally:
-            await delegate.close()
+            await close_all(delegate, embedder)
 
-    return create_app(settings, service, lifespan)
+    embedding = None if embedder is None else EmbeddingService(embedder)
+    return create_app(settings, service, lifespan, embedding)
+
+
+async def close_all(*engines: Delegate | EmbeddingDelegate | None) -> None:
+    """At once: each may take seconds. One that can't be closed keeps no other from it."""
+    closings = [engine.close() for engine in engines if engine is not None]
+    for outcome in await asyncio.gather(*closings, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def embedding_delegate(settings: Settings) -> EmbeddingDelegate | None:
+    """None where the settings name no embedding model."""
+    model = settings.embedding_model
+    if model is None:
+        return None
+
+    async def open_chosen(report: Callable[[LoadProgress], None]) -> EmbeddingBackend:
+        report(LoadProgress(f"finding {model}"))
+        return await open_embedding_backend(settings.inference_engine, model, settings)
+
+    return EmbeddingDelegate(settings.inference_engine, open_chosen)
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:

@@ -67,6 +67,16 @@ class Settings(BaseSettings):
     model_aliases: Names = Field(
         (), description="More names that clients may use, separated by commas; * accepts any name."
     )
+    embedding_model: str | None = Field(
+        None,
+        description="A second model on the same engine, for embeddings, rerank and score: a GGUF"
+        " file for llama_cpp, a Hugging Face folder for vllm, or a hub id of either. Empty: none.",
+    )
+    embedding_aliases: Names = Field(
+        (),
+        description="More names that clients may use for the embedding model, separated by commas;"
+        " * accepts any name.",
+    )
     chat_format: ChatFormatName = Field(
         "auto",
         description="How messages become a prompt: auto (from the model), chatml, llama3, mistral"
@@ -93,6 +103,16 @@ class Settings(BaseSettings):
         description="Where converted models and engine probes are kept. Empty:"
         " jarvis-llm-proxy in $XDG_CACHE_HOME or ~/.cache.",
     )
+
+    response_store: UserPath | None = Field(
+        None,
+        description="An SQLite file in which responses (/v1/responses) are kept, made where it is"
+        " missing. Empty: in memory, until the server stops.",
+    )
+    response_store_count: int = Field(
+        1000, ge=0, description="Responses kept at most; the least recently used goes first."
+    )
+    response_store_mib: int = Field(64, ge=0, description="Their size at most, in MiB.")
 
     default_temperature: float | None = Field(
         None,
@@ -285,10 +305,12 @@ class Settings(BaseSettings):
     @property
     def served_model_id(self) -> str:
         """A GGUF file's stem, a folder's name, or the hub id."""
-        path = Path(self.model_name).expanduser()
-        if path.suffix.lower() == ".gguf":
-            return path.stem
-        return path.resolve().name if path.is_dir() else self.model_name
+        return _served_id(self.model_name)
+
+    @property
+    def served_embedding_id(self) -> str | None:
+        """By the same rule; None where no embedding model is wanted."""
+        return None if self.embedding_model is None else _served_id(self.embedding_model)
 
     @property
     def default_sampling(self) -> SamplingValues:
@@ -306,6 +328,13 @@ class Settings(BaseSettings):
         if self.inference_engine is InferenceEngine.VLLM:
             return self.vllm_max_model_len
         return _DEFAULT_CONTEXT_WINDOW
+
+
+def _served_id(model: str) -> str:
+    path = Path(model).expanduser()
+    if path.suffix.lower() == ".gguf":
+        return path.stem
+    return path.resolve().name if path.is_dir() else model
 
 
 def load_settings(

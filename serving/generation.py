@@ -9,7 +9,6 @@ from backends.base import EngineHost, TokenRequest, TokenStep
 from core.errors import EngineFailed
 from core.events import (
     FinishReason,
-    GenerationEnd,
     GenerationEvent,
     PromptEchoed,
     PromptScored,
@@ -53,6 +52,8 @@ class Generation:
         self._host = host
         self._task = task
         self._is_cut_short = is_cut_short
+        self._opening: list[GenerationEvent] = []
+        self._has_begun = False
         self._progress = AnswerProgress(Plan(task.tokens, task.answers), self._make_decoder)
 
     def _make_decoder(self) -> AnswerDecoder:
@@ -72,30 +73,35 @@ class Generation:
         time.
         """
         progress = self._progress
-        opening = progress.begin() if self._task.num_wanted else []
-        is_first = True
+        self._opening = progress.begin() if self._task.num_wanted else []
         while not progress.is_over:
             request = progress.request
-            async with aclosing(self._host.generate(request)) as steps:
-                async for step in steps:
-                    found = self._first(step, opening) if is_first else progress.feed(step)
-                    is_first = False
-                    if request.grammar is not None and step.finish is FinishReason.STOP:
-                        await self._check_grammar(request.grammar)
-                    for event in found:
-                        yield event
-                    if found and isinstance(found[-1], GenerationEnd):
-                        return
-                    if progress.request is not request:
-                        break
-            if progress.request is request:
+            async with aclosing(self._events_of(request)) as events:
+                async for event in events:
+                    yield event
+            if progress.request is request and not progress.is_over:
                 raise EngineFailed("the engine ended the sequence without saying why")
 
-    async def _check_grammar(self, grammar: Grammar) -> None:
+    async def _events_of(self, request: TokenRequest) -> AsyncGenerator[GenerationEvent, None]:
+        """What comes of one request of the engine, step by step, until another one is needed."""
+        progress = self._progress
+        async with aclosing(self._host.generate(request)) as steps:
+            async for step in steps:
+                found = progress.feed(step) if self._has_begun else self._first(step)
+                self._has_begun = True
+                await self._check_grammar(request, step)
+                for event in found:
+                    yield event
+                if progress.is_over or progress.request is not request:
+                    return
+
+    async def _check_grammar(self, request: TokenRequest, step: TokenStep) -> None:
         """An engine whose matcher gives up lets the end token alone through: that is no end."""
-        vocabulary = self._host.card.vocabulary
+        vocabulary, grammar = self._host.card.vocabulary, request.grammar
+        if grammar is None or step.finish is not FinishReason.STOP or not self._task.num_wanted:
+            return
         *token_ids, last = self._progress.answer_ids
-        if last != vocabulary.eos_id or not self._task.num_wanted:
+        if last != vocabulary.eos_id:
             return
         text = b"".join(vocabulary.pieces[token_id] for token_id in token_ids)
         if await asyncio.to_thread(self._is_cut_short, grammar, text):
@@ -104,7 +110,7 @@ class Generation:
                 " matches"
             )
 
-    def _first(self, step: TokenStep, opening: list[GenerationEvent]) -> list[GenerationEvent]:
+    def _first(self, step: TokenStep) -> list[GenerationEvent]:
         """What is said of the prompt comes with the first ids: until then an engine may fail."""
         events: list[GenerationEvent] = []
         if self._task.tokens.num_prompt_logprobs is not None:
@@ -113,7 +119,5 @@ class Generation:
         if self.view.echoes:
             events.append(PromptEchoed(self.prompt.text))
         if self._task.num_wanted:
-            return events + opening + self._progress.feed(step)
-        num_prompt_tokens = len(self.prompt.token_ids)
-        end = GenerationEnd(FinishReason.LENGTH, num_prompt_tokens, 0, step.num_cached)
-        return [*events, end]
+            return events + self._opening + self._progress.feed(step)
+        return [*events, self._progress.without_answer(step)]

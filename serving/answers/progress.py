@@ -59,6 +59,12 @@ class AnswerProgress:
         """To be called first: a budget of no thoughts closes a block that the prompt has opened."""
         return self._close_thoughts() if self._is_spent else []
 
+    def without_answer(self, step: TokenStep) -> GenerationEnd:
+        """The end where nothing but the prompt was wanted; the id in `step` is nobody's."""
+        self.is_over = True
+        num_prompt_tokens = len(self._plan.tokens.prompt_ids)
+        return GenerationEnd(FinishReason.LENGTH, num_prompt_tokens, 0, step.num_cached)
+
     def feed(self, step: TokenStep) -> list[GenerationEvent]:
         """The events of one step. What follows a change of `request` in it is dropped."""
         if self._num_cached is None:

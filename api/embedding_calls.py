@@ -1,0 +1,105 @@
+"""Owns one call to the embedding model: who serves it, a client that goes, the line at its end."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.disconnect import ClientGone, while_connected
+from api.json_response import JsonResponse
+from api.served_names import ServedNames
+from core.errors import RequestError
+from serving.embedding import EmbeddingService
+
+logger = logging.getLogger(__name__)
+
+_CLIENT_CLOSED_REQUEST = 499
+
+
+@dataclass(frozen=True, slots=True)
+class ServedEmbedding:
+    """The embedding model's service, and the names it goes by."""
+
+    service: EmbeddingService
+    names: ServedNames
+
+
+class Counted(Protocol):
+    """A result that tells how many tokens were read for it."""
+
+    @property
+    def num_tokens(self) -> int: ...
+
+
+Result = TypeVar("Result", bound=Counted)
+
+
+def embedding_for(request: Request, model: str | None) -> ServedEmbedding:
+    """Raises RequestError where there is no embedding model, or the name is the chat model's;
+    ModelNotServed for any other name.
+    """
+    served: ServedEmbedding | None = request.app.state.embedding
+    chat_names: ServedNames = request.app.state.names
+    if served is None:
+        raise RequestError(
+            "no embedding model is served here: JARVIS_EMBEDDING_MODEL names one", param="model"
+        )
+    if model in chat_names.listed and model not in served.names.listed:
+        raise RequestError(
+            f"the model {model!r} answers chats; for vectors and scores the model that"
+            f" JARVIS_EMBEDDING_MODEL names is served, {served.names.model_id!r}",
+            param="model",
+        )
+    served.names.check(model)
+    return served
+
+
+class EmbeddingCall:
+    """One request's work. The id is for the engine, the log and the answer."""
+
+    def __init__(self, request: Request, num_inputs: int) -> None:
+        self.id = uuid.uuid4().hex
+        self._request = request
+        self._num_inputs = num_inputs
+        self._started_at = time.monotonic()
+
+    async def answer(
+        self,
+        work: Coroutine[Any, Any, Result],
+        body_of: Callable[[Result], dict[str, Any]],
+        headers: Mapping[str, str],
+    ) -> Response:
+        """The body made of the work's result, in a thread. Work whose client goes is cancelled."""
+        outcome, num_tokens = "failed", 0
+        try:
+            result = await while_connected(self._request, work)
+            body = await asyncio.to_thread(body_of, result)
+            outcome, num_tokens = "done", result.num_tokens
+            return JsonResponse(body, headers=headers)
+        except ClientGone:
+            outcome = "gone"
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        finally:
+            self._log(outcome, num_tokens)
+
+    def _log(self, outcome: str, num_tokens: int) -> None:
+        logger.info(
+            "request=%s path=%s outcome=%s inputs=%d prompt_tokens=%d total_s=%.3f",
+            self.id,
+            self._request.scope["path"],
+            outcome,
+            self._num_inputs,
+            num_tokens,
+            time.monotonic() - self._started_at,
+        )
+
+
+def usage_of(result: Counted) -> dict[str, int]:
+    """Nothing is generated: the inputs are all there is."""
+    return {"prompt_tokens": result.num_tokens, "total_tokens": result.num_tokens}
