@@ -45,6 +45,14 @@ class ModelNotServed(RequestError):
     """The request names a model that is not served here."""
 
 
+class ResponseNotFound(RequestError):
+    """No response is kept under this id: there was none, or no longer."""
+
+
+class PreviousResponseNotFound(ResponseNotFound):
+    """The response that a request goes on with is not kept."""
+
+
 class ContextLengthExceeded(RequestError):
     """Prompt and answer do not fit in the context window."""
 
@@ -63,3 +71,7 @@ class EngineUnavailable(JarvisError):
 
 class EngineFailed(JarvisError):
     """The engine failed while it worked on an accepted request."""
+
+
+class ResponseStoreFailed(JarvisError):
+    """The file in which responses are kept can't be read or written."""

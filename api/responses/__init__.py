@@ -1,0 +1,1 @@
+"""OpenAI's Responses API above the pipeline: conversations, answers, events, and what is kept."""

@@ -1,0 +1,41 @@
+"""Owns what is kept of a response: itself, and all items that stood before its output."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from api.responses.store import ResponseStore
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`items` are those of the whole conversation until then, the request's own at the end: so
+    each response can be continued whatever became of those before it.
+    """
+
+    response: dict[str, Any]
+    items: list[dict[str, Any]]
+
+
+class Records:
+    """Records in a store of bytes."""
+
+    def __init__(self, store: ResponseStore) -> None:
+        self._store = store
+
+    def put(self, response: dict[str, Any], items: Sequence[dict[str, Any]]) -> None:
+        self._store.put(response["id"], msgspec.json.encode(Record(response, list(items))))
+
+    async def get(self, response_id: str) -> Record | None:
+        """Raises ResponseStoreFailed."""
+        body = await self._store.get(response_id)
+        return None if body is None else msgspec.json.decode(body, type=Record)
+
+    async def delete(self, response_id: str) -> bool:
+        """Raises ResponseStoreFailed."""
+        return await self._store.delete(response_id)
+
+    async def close(self) -> None:
+        await self._store.close()

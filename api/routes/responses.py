@@ -1,0 +1,149 @@
+"""POST /v1/responses, and what can be done with a response by its id."""
+
+import uuid
+
+from fastapi import APIRouter, Request, Response
+
+from api.answering import reply_with
+from api.ignored import ignored_header
+from api.json_response import JsonResponse
+from api.openapi import body_schema
+from api.reading import read_object
+from api.responses.answer import ResponseAnswer
+from api.responses.conversation import made_messages
+from api.responses.facts import request_facts
+from api.responses.frames import ResponseFrames
+from api.responses.kept import KeptResponses
+from api.responses.output import ScoreView
+from api.responses.queries import page_of, read_page, refuse_stream
+from api.schemas.responses.items import Item
+from api.schemas.responses.request import ReadResponse, ResponseRequest, read_response
+from api.schemas.validation import UnknownFields
+from api.served_names import ServedNames
+from core.messages import Conversation
+from core.requests import GenerationRequest
+from serving.service import GenerationService
+
+router = APIRouter()
+
+
+@router.post("/v1/responses", openapi_extra=body_schema(ResponseRequest))
+async def create_response(request: Request) -> Response:
+    """Answers items, as one body, as a stream of OpenAI's events, or in the background."""
+    unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
+    read = read_response(await read_object(request), unknown)
+    _names(request).check(read.fields.model)
+    items = await _all_items(request, read)
+    generations = await _service(request).prepare(_wanted(read, items))
+    answer = _made_answer(request, read, items)
+    headers = ignored_header(unknown)
+    if read.fields.background:
+        shown = answer.whole()
+        _kept(request).runs.start(answer, generations, items)
+        return JsonResponse(shown, headers=headers)
+    frames = ResponseFrames(answer) if read.fields.stream else None
+    return await reply_with(request, generations, answer, frames, headers)
+
+
+@router.post("/v1/responses/input_tokens", openapi_extra=body_schema(ResponseRequest))
+async def count_input_tokens(request: Request) -> Response:
+    """How many tokens the prompt of a response would have."""
+    unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
+    read = read_response(await read_object(request), unknown)
+    _names(request).check(read.fields.model)
+    conversation = _conversation(read, await _all_items(request, read))
+    choice, thinking = read.calling.choice, read.fields.thinking
+    prompt = await _service(request).render(conversation, choice, thinking)
+    return JsonResponse(
+        {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)},
+        headers=ignored_header(unknown),
+    )
+
+
+@router.get("/v1/responses/{response_id}")
+async def get_response(request: Request, response_id: str) -> Response:
+    """A response that was kept, or is under way in the background."""
+    refuse_stream(request.query_params)
+    return JsonResponse((await _kept(request).find(response_id)).response)
+
+
+@router.get("/v1/responses/{response_id}/input_items")
+async def list_input_items(request: Request, response_id: str) -> Response:
+    """All items that stood before a response's output, those of earlier responses too."""
+    page = read_page(request.query_params)
+    record = await _kept(request).find(response_id)
+    return JsonResponse(page_of(record.items, page))
+
+
+@router.delete("/v1/responses/{response_id}")
+async def delete_response(request: Request, response_id: str) -> Response:
+    """Those that went on with it stay."""
+    await _kept(request).delete(response_id)
+    return JsonResponse({"id": response_id, "object": "response", "deleted": True})
+
+
+@router.post("/v1/responses/{response_id}/cancel")
+async def cancel_response(request: Request, response_id: str) -> Response:
+    """Stops a background response; one that has ended stays as it is."""
+    return JsonResponse(await _kept(request).cancel(response_id))
+
+
+async def _all_items(request: Request, read: ReadResponse) -> tuple[Item, ...]:
+    """The request's own, after those of the conversation that it goes on with."""
+    previous_id = read.fields.previous_response_id
+    if previous_id is None:
+        return read.items
+    return (*await _kept(request).history(previous_id), *read.items)
+
+
+def _wanted(read: ReadResponse, items: tuple[Item, ...]) -> GenerationRequest:
+    fields = read.fields
+    return GenerationRequest(
+        id=uuid.uuid4().hex,
+        prompt=_conversation(read, items),
+        sampling=fields.sampling,
+        view=fields.view,
+        structure=fields.structure,
+        tool_choice=read.calling.choice,
+        thinking=fields.thinking,
+        max_tokens=fields.max_output_tokens,
+        priority=fields.priority or 0,
+        cache_salt=fields.cache_salt,
+    )
+
+
+def _conversation(read: ReadResponse, items: tuple[Item, ...]) -> Conversation:
+    return Conversation(
+        made_messages(read.fields.instructions, items),
+        tools=read.calling.tools,
+        template_kwargs=read.fields.chat_template_kwargs or {},
+    )
+
+
+def _made_answer(request: Request, read: ReadResponse, items: tuple[Item, ...]) -> ResponseAnswer:
+    service, fields = _service(request), read.fields
+    defaults = service.facts.defaults.plan
+    facts = request_facts(read, _names(request).model_id, defaults)
+    scores = ScoreView(service.card.vocabulary, fields.view.num_logprobs)
+    return ResponseAnswer(
+        "resp_" + uuid.uuid4().hex,
+        facts,
+        scores,
+        _kept(request).keeper(items) if fields.is_stored else None,
+        is_stream=bool(fields.stream),
+    )
+
+
+def _kept(request: Request) -> KeptResponses:
+    kept: KeptResponses = request.app.state.responses
+    return kept
+
+
+def _service(request: Request) -> GenerationService:
+    service: GenerationService = request.app.state.service
+    return service
+
+
+def _names(request: Request) -> ServedNames:
+    names: ServedNames = request.app.state.names
+    return names
