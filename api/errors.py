@@ -1,9 +1,11 @@
-"""Owns the one table from error classes to HTTP, and the body that every error has.
+"""Owns the one table from error classes to HTTP, and the body that every error has: OpenAI's, or
+Anthropic's where the path is of its API.
 
 Only messages of our own errors are shown: those of other libraries could tell of the inside.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from api.json_response import JsonResponse
+from api.messages import error_body as messages_errors
 from core.errors import (
     ContextLengthExceeded,
     EngineFailed,
@@ -19,8 +22,10 @@ from core.errors import (
     InvalidValue,
     JarvisError,
     ModelNotServed,
+    PreviousResponseNotFound,
     RequestError,
     RequestTooLarge,
+    ResponseNotFound,
     UnsupportedField,
     UnsupportedMediaType,
 )
@@ -42,6 +47,8 @@ class ErrorKind:
 
 _KINDS: dict[type[JarvisError], ErrorKind] = {
     ModelNotServed: ErrorKind(404, _REQUEST, "model_not_found"),
+    PreviousResponseNotFound: ErrorKind(404, _REQUEST, "previous_response_not_found"),
+    ResponseNotFound: ErrorKind(404, _REQUEST, "response_not_found"),
     ContextLengthExceeded: ErrorKind(400, _REQUEST, "context_length_exceeded"),
     UnsupportedField: ErrorKind(400, _REQUEST, "unsupported_field"),
     InvalidConversation: ErrorKind(400, _REQUEST, "invalid_conversation"),
@@ -76,10 +83,10 @@ def body_of(error: JarvisError) -> dict[str, Any]:
     return error_body(kind_of(error), str(error), param)
 
 
-def response_to(error: JarvisError) -> Response:
+def response_to(request: Request, error: JarvisError) -> Response:
     kind = kind_of(error)
-    headers = {"retry-after": str(_RETRY_AFTER_S)} if kind.status == 503 else None
-    return JsonResponse(body_of(error), status_code=kind.status, headers=headers)
+    headers = {"retry-after": str(_RETRY_AFTER_S)} if kind.status == 503 else {}
+    return _response(request, kind, body_of(error), headers)
 
 
 def install(app: FastAPI) -> None:
@@ -89,18 +96,31 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_foreign_error)
 
 
-async def _on_our_error(_: Request, error: Exception) -> Response:
+def _response(
+    request: Request, kind: ErrorKind, body: dict[str, Any], headers: Mapping[str, str]
+) -> Response:
+    """`body` is OpenAI's."""
+    if not messages_errors.is_messages_path(request.scope["path"]):
+        return JsonResponse(body, kind.status, headers=headers)
+    request_id = messages_errors.request_id_of(request)
+    headers = {**headers, messages_errors.REQUEST_ID_HEADER: request_id}
+    body = messages_errors.error_body(kind.status, body["error"]["message"], request_id)
+    return JsonResponse(body, kind.status, headers=headers)
+
+
+async def _on_our_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, JarvisError)
-    return response_to(error)
+    return response_to(request, error)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = _HTTP_KINDS.get(error.status_code, ErrorKind(error.status_code, _REQUEST, None))
     message = f"there is no {request.method} {request.scope['path'][:200]} here"
-    return JsonResponse(error_body(kind, message), kind.status, headers=error.headers)
+    return _response(request, kind, error_body(kind, message), error.headers or {})
 
 
 async def _on_foreign_error(request: Request, error: Exception) -> Response:
     logger.error("path=%s error=%s", request.scope["path"], type(error).__name__, exc_info=error)
-    return JsonResponse(error_body(_INTERNAL, "the server met an internal error"), 500)
+    body = error_body(_INTERNAL, "the server met an internal error")
+    return _response(request, _INTERNAL, body, {})

@@ -8,7 +8,24 @@ from pydantic import BaseModel
 
 from api.schemas.chat import ChatRequest
 from api.schemas.completions import CompletionRequest
+from api.schemas.embeddings import EmbeddingRequest
+from api.schemas.messages import CountTokensRequest, MessagesRequest
+from api.schemas.rerank import RerankRequest, ScoreRequest
+from api.schemas.responses.request import ResponseRequest
+from api.schemas.tokenization import DetokenizeRequest, TokenizeRequest
 
+_BODIES: tuple[type[BaseModel], ...] = (
+    ChatRequest,
+    CompletionRequest,
+    ResponseRequest,
+    EmbeddingRequest,
+    RerankRequest,
+    ScoreRequest,
+    MessagesRequest,
+    CountTokensRequest,
+    TokenizeRequest,
+    DetokenizeRequest,
+)
 _REFERENCE = "#/components/schemas/{model}"
 
 
@@ -26,7 +43,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for schema in (ChatRequest, CompletionRequest):
+        for schema in _BODIES:
             found = schema.model_json_schema(ref_template=_REFERENCE)
             schemas.update(found.pop("$defs", {}))
             schemas[schema.__name__] = found

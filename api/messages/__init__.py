@@ -1,0 +1,1 @@
+"""Anthropic's Messages API: its requests read, its answers folded and framed."""

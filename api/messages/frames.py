@@ -1,0 +1,36 @@
+"""Owns the bytes of a message's stream: each event by its name. Sends nothing."""
+
+import msgspec
+
+from api.errors import kind_of
+from api.messages.blocks import StreamEvent
+from api.messages.content import MessageContent
+from api.messages.error_body import error_body
+from api.pump import Arrived
+from core.errors import JarvisError
+
+_encode = msgspec.json.Encoder().encode
+
+
+class MessageFrames:
+    """Implements `api.answering.FrameSource` over the content that the same events are put into."""
+
+    def __init__(self, content: MessageContent, request_id: str) -> None:
+        self._content = content
+        self._request_id = request_id
+
+    def opening(self) -> bytes:
+        return _frame(self._content.beginning())
+
+    def of(self, arrived: Arrived) -> bytes:
+        return b"".join(map(_frame, self._content.news))
+
+    def closing(self) -> bytes:
+        return _frame(self._content.ending()) + _frame({"type": "message_stop"})
+
+    def error(self, error: JarvisError) -> bytes:
+        return _frame(error_body(kind_of(error).status, str(error), self._request_id))
+
+
+def _frame(event: StreamEvent) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), _encode(event))
