@@ -130,7 +130,7 @@ class ResponseAnswer:
             "incomplete_details": {"reason": "max_output_tokens"} if is_incomplete else None,
             **self._facts,
             "output": output,
-            "usage": None if self._end is None else _usage(self._end),
+            "usage": None if self._end is None or status in _UNDER_WAY else _usage(self._end),
         }
 
 
