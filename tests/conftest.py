@@ -20,6 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--draws", type=int, default=400, help="draws of each kind that are compared with theory"
     )
+    parser.addoption(
+        "--requests",
+        type=int,
+        default=1000,
+        help="generated requests that both engines answer; tools, other APIs and forced calls have"
+        " their share on top",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,6 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.timeout(ENGINE_TIMEOUT_S))
+
+
+@pytest.fixture(scope="session")
+def num_requests(pytestconfig: pytest.Config) -> int:
+    """How many requests both engines answer, as the option says."""
+    return int(pytestconfig.getoption("--requests"))
 
 
 @pytest.fixture(scope="session")

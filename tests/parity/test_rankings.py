@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from backends.embedding import EmbeddingBackend
+from backends.embedding_conversion.bert_folder import read_bert_folder
+from backends.embedding_conversion.gguf_export import write_gguf
 from backends.embedding_encoder import encoder_of_json
 from core.errors import ModelLoadError
-from scripts.embedding_model.folder import UnsuitableModel, read_bert_folder
-from scripts.embedding_model.gguf_export import write_gguf
 from tests.cross_encoders import make_cross_encoder
 from tests.embedding_engines import opened
 from tests.parity.embedding_texts import SENTENCES
@@ -56,7 +56,7 @@ def by_transformers(folder: Path) -> list[float]:
 async def test_both_engines_score_pairs_as_the_reference_does(cache: Path, tmp_path: Path) -> None:
     folder = make_cross_encoder(tmp_path / "one-type", num_token_types=1)
     gguf = tmp_path / "one-type.gguf"
-    write_gguf(read_bert_folder(folder), gguf, "one-type")
+    write_gguf(read_bert_folder(folder), gguf)
     expected = by_transformers(folder)
     assert np.std(expected) > 0.1, "the scores tell pairs apart"
     for engine, path in (("llama_cpp", gguf), ("vllm", folder)):
@@ -68,7 +68,7 @@ async def test_token_types_count_where_the_model_has_them(cache: Path, tmp_path:
     folder = make_cross_encoder(tmp_path / "two-types", num_token_types=2)
     found = await scores(opened("vllm", folder, cache))
     np.testing.assert_allclose(found, by_transformers(folder), atol=CLOSE["vllm"])
-    with pytest.raises(UnsuitableModel, match="token types"):
+    with pytest.raises(ModelLoadError, match="token types"):
         read_bert_folder(folder)
 
 
@@ -84,7 +84,7 @@ async def test_llama_cpp_refuses_a_model_whose_token_types_it_would_leave_out(
         path=types,
         config={**folder.config, "type_vocab_size": 2},
     )
-    write_gguf(other, gguf, "two-types")
+    write_gguf(other, gguf)
     backend = opened("llama_cpp", gguf, cache)
     with pytest.raises(ModelLoadError, match="by token types"):
         await backend.start(lambda _: None)
