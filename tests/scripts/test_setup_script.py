@@ -21,6 +21,9 @@ def copy(tmp_path: Path) -> Path:
     """The set-up's files alone, with nothing installed."""
     for path in (ROOT / "run.sh", *ROOT.glob("requirements-*.txt")):
         shutil.copy(path, tmp_path)
+    lock = tmp_path / "tests" / "clients" / "javascript" / "package-lock.json"
+    lock.parent.mkdir(parents=True)
+    shutil.copy(ROOT / lock.relative_to(tmp_path), lock)
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "setup_environment.py", tmp_path / "scripts")
     ignore = shutil.ignore_patterns("__pycache__")
@@ -64,6 +67,13 @@ def test_a_finished_set_up_is_checked_without_installing(copy: Path) -> None:
     for engine in ("llama_cpp", "vllm"):
         done = run(copy, "setup", "--engine", engine)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_finished_set_up_for_tests_is_checked_without_installing(copy: Path) -> None:
+    with_finished_environment(copy)
+    program = "from scripts.setup_environment import main; raise SystemExit(main(['test']))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=copy, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_wrong_engine_is_one_line(copy: Path) -> None:

@@ -1,0 +1,16 @@
+"""One server an engine for all clients: the same tests run against both."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.server import Served, served
+
+
+@pytest.fixture(scope="session", params=["llama_cpp", "vllm"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cache: Path
+) -> Iterator[Served]:
+    with served(request.param, tmp_path_factory.mktemp("client_server"), cache) as running:
+        yield running
