@@ -22,7 +22,7 @@ from parity.attribution import (
 )
 from parity.comparison import compare
 from parity.findings import Verdict, answer
-from parity.questions import Part
+from parity.parts import OF_CHAT_MODELS, Part
 from parity.report import Report, table, write_page
 from parity.subjects import Subject, running
 from parity.transcript import Size, Transcript, TranscriptError, load, save
@@ -36,7 +36,10 @@ _UNKNOWN = 2
 
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit code."""
-    flags = parser().parse_args(arguments)
+    known = parser()
+    flags = known.parse_args(arguments)
+    if len(flags.embedding_model or ()) > len(_ENGINES):
+        known.error("--embedding-model takes one model, or one for each engine")
     try:
         return _compared(flags) if flags.engine is None else _transcribed(flags)
     except (TranscriptError, ServerUnavailable, httpx2.HTTPError) as error:
@@ -57,6 +60,12 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     flags.add_argument("--model", default=str(_SHIPPED), help="a GGUF file, a folder, or a hub id")
+    flags.add_argument(
+        "--embedding-model",
+        nargs="+",
+        metavar="MODEL",
+        help="served beside the other: one for both engines, or llama.cpp's file and vLLM's folder",
+    )
     flags.add_argument("--prompts", type=_positive, default=100, help="prompts a kind (100)")
     flags.add_argument("--tokens", type=_positive, default=64, help="tokens an answer (64)")
     flags.add_argument("--out", type=Path, default=_DEFAULT_OUT, help="for transcripts and page")
@@ -74,7 +83,7 @@ def _compared(flags: argparse.Namespace) -> int:
     if flags.compare is not None:
         left, right = (load(path) for path in flags.compare)
     else:
-        left, right = (_transcript(flags, Subject(e, e, flags.model), set(Part)) for e in _ENGINES)
+        left, right = (_transcript(flags, _subject(flags, e), _parts(flags)) for e in _ENGINES)
     findings = tuple(compare(left, right))
     attribution, note = _attribution(flags, left, right, max(f.verdict for f in findings))
     report = Report(left, right, findings, answer(findings), attribution, note)
@@ -86,8 +95,21 @@ def _compared(flags: argparse.Namespace) -> int:
 
 
 def _transcribed(flags: argparse.Namespace) -> int:
-    _transcript(flags, Subject(flags.engine, flags.engine, flags.model), set(Part))
+    _transcript(flags, _subject(flags, flags.engine), _parts(flags))
     return 0
+
+
+def _parts(flags: argparse.Namespace) -> set[Part]:
+    return set(OF_CHAT_MODELS if flags.embedding_model is None else Part)
+
+
+def _subject(flags: argparse.Namespace, engine: str) -> Subject:
+    """Of two embedding models, the first is llama.cpp's."""
+    given: list[str] | None = flags.embedding_model
+    embedding = None
+    if given is not None:
+        embedding = given[0] if engine == _ENGINES[0] else given[-1]
+    return Subject(engine, engine, flags.model, embedding_model=embedding)
 
 
 def _attribution(

@@ -1,12 +1,14 @@
 """Asks a running server everything, some requests at a time. Compares nothing."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
 import httpx2
 
-from parity.questions import Part, Question, questions
+from parity.parts import Part, Question
+from parity.questions import questions
 from parity.transcript import Reply, Size, Transcript
 
 _AT_ONCE = 8
@@ -42,6 +44,18 @@ async def _ask_all(
         async with gate:
             response = await client.post(question.path, json=question.body)
         tell()
-        return Reply(response.status_code, response.json())
+        return Reply(response.status_code, _told(response))
 
     return list(await asyncio.gather(*map(one, asked)))
+
+
+def _told(response: httpx2.Response) -> Any:
+    """The JSON of a body, the events of a stream, or what else there is, as an object's text."""
+    if response.headers.get("content-type", "").startswith("text/event-stream"):
+        data = [line for line in response.text.split("\n") if line.startswith("data: ")]
+        return [json.loads(line[6:]) for line in data if line != "data: [DONE]"]
+    try:
+        told = response.json()
+    except ValueError:
+        told = None
+    return told if isinstance(told, dict) else {"text": response.text}

@@ -6,15 +6,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from parity.findings import Difference, Finding, Verdict
+from parity.embedding_comparison import compare_embeddings
+from parity.findings import Finding, Verdict
+from parity.forms import Sides, compare_forms
 from parity.partings import Limits, part_of_answers
-from parity.questions import DRAWS, NUM_CHOICES, NUM_DRAWN, Part, Question, questions, schema_of
+from parity.parts import Part, Question
+from parity.questions import DRAWS, NUM_CHOICES, NUM_DRAWN, questions_of, schema_of
+from parity.stable import stable, whole
 from parity.statistics import Distance, deviations, distance
 from parity.transcript import Reply, Transcript, TranscriptError
 
 # A right distribution is further away than this once in thirty thousand.
 _MOST_DEVIATIONS = 4.0
-_VOLATILE = {"id", "created", "system_fingerprint", "cached_tokens"}
+# What servers answer that know no such path, or no such method of it.
+_LACKING = {404, 405}
 # Below this mean, log-probabilities differ by rounding alone.
 ROUNDING = 1e-3
 
@@ -26,20 +31,53 @@ def compare(left: Transcript, right: Transcript) -> list[Finding]:
     if left.size != right.size or left.parts.keys() != right.parts.keys():
         raise TranscriptError("the transcripts answer other questions: make both in the same way")
     limits = Limits(ROUNDING, max(ROUNDING, 3 * score_distance(left, right).p99))
+    sides = Sides((left.label, right.label), limits)
     compared: dict[Part, Callable[[Pairs], Finding]] = {
         Part.RENDER: _rendered,
+        Part.TOKENISE: _tokenised,
         Part.SCORES: lambda pairs: _scored(pairs, score_distance(left, right)),
-        Part.GREEDY: lambda pairs: part_of_answers(Part.GREEDY, "greedy answers", pairs, limits),
-        Part.SEEDED: lambda pairs: part_of_answers(Part.SEEDED, "seeded answers", pairs, limits),
+        Part.GREEDY: lambda pairs: part_of_answers(Part.GREEDY, pairs, limits),
+        Part.SEEDED: lambda pairs: part_of_answers(Part.SEEDED, pairs, limits),
         Part.DRAWS: _drawn,
         Part.STRUCTURED: _structured,
+        Part.TOOLS: lambda pairs: compare_forms(Part.TOOLS, pairs, sides),
+        Part.THOUGHTS: lambda pairs: compare_forms(Part.THOUGHTS, pairs, sides),
+        Part.RESPONSES: lambda pairs: compare_forms(Part.RESPONSES, pairs, sides),
+        Part.MESSAGES: lambda pairs: compare_forms(Part.MESSAGES, pairs, sides),
+        Part.EMBEDDINGS: compare_embeddings,
         Part.EDGES: _edges,
     }
-    return [compared[part](pairs_of(left, right, part)) for part in compared if part in left.parts]
+    findings: list[Finding] = []
+    for part in (part for part in compared if part in left.parts):
+        pairs = pairs_of(left, right, part)
+        findings.append(_not_served(part, pairs, sides.labels) or compared[part](pairs))
+    return findings
+
+
+def _not_served(part: Part, pairs: Pairs, labels: tuple[str, str]) -> Finding | None:
+    """Where an engine's server lacks an endpoint that the part asks."""
+    lacking = [_lacking(pairs, side) for side in (1, 2)]
+    if not any(lacking):
+        return None
+    told = [
+        f"not served by {label}: {', '.join(paths)}"
+        for label, paths in zip(labels, lacking, strict=True)
+        if paths
+    ]
+    verdict = Verdict.NOT_SERVED if lacking[0] == lacking[1] else Verdict.DIFFERS
+    return Finding(part, part.words, f"{len(pairs)} requests", "; ".join(told), verdict)
+
+
+def _lacking(pairs: Pairs, side: int) -> list[str]:
+    statuses: dict[str, set[int]] = {}
+    for pair in pairs:
+        reply = pair[1] if side == 1 else pair[2]
+        statuses.setdefault(pair[0].path, set()).add(reply.status)
+    return [path for path, found in statuses.items() if found <= _LACKING]
 
 
 def pairs_of(left: Transcript, right: Transcript, part: Part) -> Pairs:
-    asked = questions(left.size)[part]
+    asked = questions_of(part, left.size)
     if not len(asked) == len(left.parts[part]) == len(right.parts[part]):
         raise TranscriptError(f"a transcript lacks answers to {part}: make it anew")
     return list(zip(asked, left.parts[part], right.parts[part], strict=True))
@@ -68,12 +106,30 @@ def _rank(entry: dict[str, Any]) -> int:
 
 
 def _rendered(pairs: Pairs) -> Finding:
-    same = [p for p in pairs if _texts_and_ids(p[1]) == _texts_and_ids(p[2])]
-    first = next((p for p in pairs if _texts_and_ids(p[1]) != _texts_and_ids(p[2])), None)
-    verdict = Verdict.SAME if first is None else Verdict.DIFFERS
-    found = None if first is None else _whole(first, "prompts and ids are made above the engines")
-    title = "prompts and ids"
-    return Finding(Part.RENDER, title, f"{len(pairs)} prompts", _share(same, pairs), verdict, found)
+    return _made_above(Part.RENDER, pairs, _texts_and_ids)
+
+
+def _tokenised(pairs: Pairs) -> Finding:
+    return _made_above(Part.TOKENISE, pairs, _without_window)
+
+
+def _made_above(part: Part, pairs: Pairs, seen: Callable[[Reply], Any]) -> Finding:
+    """What is made of prompts alone must be the same, whatever the engine."""
+    different = [pair for pair in pairs if seen(pair[1]) != seen(pair[2])]
+    verdict, first = Verdict.SAME, None
+    if different:
+        verdict = Verdict.DIFFERS
+        first = whole(*different[0], "prompts and ids are made above the engines")
+    num_same = len(pairs) - len(different)
+    noun = "prompts" if part is Part.RENDER else "requests"
+    agreement = f"{num_same} of {len(pairs)} identical"
+    return Finding(part, part.words, f"{len(pairs)} {noun}", agreement, verdict, first)
+
+
+def _without_window(reply: Reply) -> Any:
+    """How much context there is, an engine decides by its memory."""
+    body = {name: told for name, told in reply.body.items() if name != "max_model_len"}
+    return reply.status, stable(body)
 
 
 def _texts_and_ids(reply: Reply) -> Any:
@@ -88,7 +144,7 @@ def _scored(pairs: Pairs, found: Distance) -> Finding:
         verdict = Verdict.DIFFERS
     return Finding(
         Part.SCORES,
-        "log-probabilities",
+        Part.SCORES.words,
         f"{found.num} prompt tokens",
         f"mean {found.mean:.1e}, p99 {found.p99:.1e}, largest {found.largest:.1e}",
         verdict,
@@ -106,7 +162,7 @@ def _drawn(pairs: Pairs) -> Finding:
     verdict = Verdict.SAME if worst < _MOST_DEVIATIONS else Verdict.DIFFERS
     num = NUM_CHOICES * NUM_DRAWN * len(DRAWS)
     agreement = f"at most {worst:.1f} standard deviations from the definition"
-    return Finding(Part.DRAWS, "unseeded draws", f"{num} draws an engine", agreement, verdict)
+    return Finding(Part.DRAWS, Part.DRAWS.words, f"{num} draws an engine", agreement, verdict)
 
 
 def filtered(known: dict[str, float], kind: dict[str, Any]) -> dict[str, float]:
@@ -151,9 +207,9 @@ def _structured(pairs: Pairs) -> Finding:
     same = [pair for pair in pairs if stable(pair[1].body) == stable(pair[2].body)]
     agreement = f"{2 * len(pairs) - len(invalid)} of {2 * len(pairs)} valid, {_share(same, pairs)}"
     verdict = Verdict.DIFFERS if invalid else Verdict.SAME
-    first = _whole(invalid[0], "not what its JSON Schema accepts") if invalid else None
+    first = whole(*invalid[0], "not what its JSON Schema accepts") if invalid else None
     measured = f"{len(pairs)} JSON Schemas"
-    return Finding(Part.STRUCTURED, "structured output", measured, agreement, verdict, first)
+    return Finding(Part.STRUCTURED, Part.STRUCTURED.words, measured, agreement, verdict, first)
 
 
 def _is_valid(question: Question, reply: Reply) -> bool:
@@ -173,31 +229,15 @@ def _edges(pairs: Pairs) -> Finding:
     wrong = [pair for pair in pairs if _outline(pair[1]) != _outline(pair[2])]
     same = [pair for pair in pairs if stable(pair[1].body) == stable(pair[2].body)]
     verdict = Verdict.DIFFERS if wrong else Verdict.SAME
-    first = _whole(wrong[0], "status, error or shape differ") if wrong else None
+    first = whole(*wrong[0], "status, error or shape differ") if wrong else None
     measured = f"{len(pairs)} requests"
-    return Finding(Part.EDGES, "limits and errors", measured, _share(same, pairs), verdict, first)
+    return Finding(Part.EDGES, Part.EDGES.words, measured, _share(same, pairs), verdict, first)
 
 
 def _outline(reply: Reply) -> Any:
     if "error" in reply.body:
         return reply.status, reply.body
-    return reply.status, sorted(reply.body), len(reply.body["choices"])
-
-
-def stable(body: Any) -> Any:
-    """A body without ids, times, and what tells engines apart."""
-    if isinstance(body, dict):
-        return {key: stable(value) for key, value in body.items() if key not in _VOLATILE}
-    return [stable(item) for item in body] if isinstance(body, list) else body
-
-
-def _whole(pair: tuple[Question, Reply, Reply], why: str) -> Difference:
-    question, left, right = pair
-    ours = json.dumps(stable(left.body), ensure_ascii=False)
-    theirs = json.dumps(stable(right.body), ensure_ascii=False)
-    at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), 0)
-    asked = json.dumps(question.body, ensure_ascii=False)
-    return Difference(asked, ours, theirs, f"character {at}", why)
+    return reply.status, sorted(reply.body), len(reply.body.get("choices", ()))
 
 
 def _share(same: Sequence[object], all_: Sequence[object]) -> str:

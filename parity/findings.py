@@ -4,23 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from parity.questions import Part
+from parity.parts import Part
 
 
 class Verdict(IntEnum):
-    """From best to worst. ROUNDING: two tokens were nearer than rounding. FORMATS: nearer than the
-    number formats of weights and cache move them. DIFFERS: neither explains it.
+    """From best to worst. NOT_SERVED: neither has such an endpoint. ROUNDING: two tokens were
+    nearer than rounding. FORMATS: nearer than the number formats of weights and cache move them.
+    DIFFERS: nothing explains it.
     """
 
     SAME = 0
-    ROUNDING = 1
-    FORMATS = 2
-    DIFFERS = 3
+    NOT_SERVED = 1
+    ROUNDING = 2
+    FORMATS = 3
+    DIFFERS = 4
 
     @property
     def words(self) -> str:
         return {
             Verdict.SAME: "same",
+            Verdict.NOT_SERVED: "not served",
             Verdict.ROUNDING: "same but for rounding",
             Verdict.FORMATS: "differs as number formats do",
             Verdict.DIFFERS: "differs",
@@ -29,13 +32,16 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference in full: what was asked, what each engine said, where they part and why."""
+    """One difference in full: what was asked, what each engine said, where they part and why.
+    `labels` are there where the two are not the two engines.
+    """
 
     asked: str
     left: str
     right: str
     at: str
     why: str
+    labels: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ def answer(findings: Sequence[Finding]) -> Answer:
     named = ", ".join(each.title for each in findings if each.verdict is worst)
     if worst is Verdict.SAME:
         return Answer(True, "yes: every answer was the same")
+    if worst is Verdict.NOT_SERVED:
+        return Answer(True, f"yes: every answer was the same; neither engine serves {named}")
     if worst is Verdict.ROUNDING:
         return Answer(True, f"yes: the same but for rounding ({named})")
     if worst is Verdict.FORMATS:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from parity.findings import Difference, Finding, Verdict
-from parity.questions import Part, Question
+from parity.parts import Part, Question
+from parity.said import said_by
+from parity.stable import stable
 from parity.transcript import Reply
 
 # Ties are rare: where more answers than these part, they aren't the reason.
@@ -23,34 +25,43 @@ class Limits:
     formats: float
 
 
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """What two answers are to each other; the difference is there unless they are the same."""
+
+    verdict: Verdict
+    difference: Difference | None
+
+
 def part_of_answers(
-    part: Part, title: str, pairs: Sequence[tuple[Question, Reply, Reply]], limits: Limits
+    part: Part, pairs: Sequence[tuple[Question, Reply, Reply]], limits: Limits
 ) -> Finding:
     """The worst parting decides; the first one of that kind is shown."""
-    found = [_parting(*pair, limits) for pair in pairs]
-    num_same = sum(verdict is Verdict.SAME for verdict, _ in found)
-    worst = max((verdict for verdict, _ in found), default=Verdict.SAME)
+    found = [parting(*pair, limits) for pair in pairs]
+    num_same = sum(each.verdict is Verdict.SAME for each in found)
+    worst = max((each.verdict for each in found), default=Verdict.SAME)
+    first = next((each.difference for each in found if each.verdict is worst), None)
     if worst is Verdict.ROUNDING and len(pairs) - num_same > _MOST_TIES * len(pairs):
-        worst, found = Verdict.DIFFERS, [(Verdict.DIFFERS, shown) for _, shown in found if shown]
-    first = next((shown for verdict, shown in found if verdict is worst), None)
+        worst = Verdict.DIFFERS
     measured = f"{len(pairs)} answers"
     agreement = f"{num_same} of {len(pairs)} identical"
-    return Finding(part, title, measured, agreement, worst, first)
+    return Finding(part, part.words, measured, agreement, worst, first)
 
 
-def _parting(
-    question: Question, left: Reply, right: Reply, limits: Limits
-) -> tuple[Verdict, Difference | None]:
+def parting(question: Question, left: Reply, right: Reply, limits: Limits) -> Parting:
+    """Of two chats' answers."""
     if _said(left) == _said(right):
-        return Verdict.SAME, None
+        return Parting(Verdict.SAME, None)
     asked = json.dumps(question.body["messages"], ensure_ascii=False)
     ours, theirs = _text(left), _text(right)
     our_tokens, their_tokens = _tokens(left), _tokens(right)
-    if our_tokens and their_tokens:
+    if said_by(left) is None or said_by(right) is None:
+        verdict, at, why = Verdict.DIFFERS, "status", "one of them is an error"
+    elif our_tokens and their_tokens:
         verdict, at, why = _with_scores(our_tokens, their_tokens, limits)
     else:
         verdict, at, why = _without_scores(ours, theirs, limits)
-    return verdict, Difference(asked, ours, theirs, at, why)
+    return Parting(verdict, Difference(asked, ours, theirs, at, why))
 
 
 def _with_scores(
@@ -107,21 +118,15 @@ def _without_scores(left: str, right: str, limits: Limits) -> tuple[Verdict, str
 
 
 def _said(reply: Reply) -> Any:
-    choices = reply.body.get("choices")
-    if not choices:
-        return reply.status, reply.body
-    return [(_content(choice), choice["finish_reason"]) for choice in choices]
+    said = said_by(reply)
+    if said is None:
+        return reply.status, stable(reply.body)
+    return said.thoughts, said.text, said.calls, said.ending
 
 
 def _text(reply: Reply) -> str:
-    choices = reply.body.get("choices")
-    if not choices:
-        return f"{reply.status}: {json.dumps(reply.body)}"
-    return f"{_content(choices[0])} [{choices[0]['finish_reason']}]"
-
-
-def _content(choice: dict[str, Any]) -> str:
-    return str(choice["message"]["content"])
+    said = said_by(reply)
+    return f"{reply.status}: {json.dumps(reply.body)}" if said is None else said.line
 
 
 def _tokens(reply: Reply) -> list[dict[str, Any]]:

@@ -1,66 +1,18 @@
 """Owns what every engine is asked: the same requests in the same order, for a given size."""
 
-import random
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable
 from typing import Any
 
+from parity import api_questions
+from parity.conversations import conversation
+from parity.parts import CHAT, COMPLETE, RENDER, Part, Question
 from parity.transcript import Size
 
-CHAT, COMPLETE = "/v1/chat/completions", "/v1/completions"
-RENDER = "/v1/chat/completions/render"
 NUM_RENDERED_PER_PROMPT = 2
 NUM_SCORED_TOP = 5
 # Choices of a request, and requests of a kind.
 NUM_CHOICES, NUM_DRAWN = 64, 4
 
-
-class Part(StrEnum):
-    """What is compared."""
-
-    RENDER = "render"
-    SCORES = "scores"
-    GREEDY = "greedy"
-    SEEDED = "seeded"
-    DRAWS = "draws"
-    STRUCTURED = "structured"
-    EDGES = "edges"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One request."""
-
-    path: str
-    body: dict[str, Any]
-
-
-_OPENINGS = (
-    "What is the capital of {}?",
-    "Write a short poem about {}.",
-    "Explain {} to a child in three sentences.",
-    "def count_{0}(items):\n    # counts {0}\n",
-    "Übersetze ins Deutsche: I like {}.",
-    "请用一句话介绍{}。",
-    "Что такое {}?",
-    "{} を三つの言葉で説明してください。",
-    'Fill in: {{"topic": "{}", "summary": ',
-    "List five facts about {}, one a line:\n1.",
-    "אמור לי משהו על {}",
-    "🙂 Tell me a joke about {}! 👩‍👩‍👧",
-)
-_TOPICS = (
-    *("France", "rain", "prime numbers", "the moon", "cheese", "trains", "a small cat"),
-    *("photosynthesis", "<|im_end|>", "SQL joins", "Bach", "[INST]", "naïve cafés", "0xFF"),
-)
-_TURNS = (
-    (),
-    ({"role": "system", "content": "You are a helpful assistant. Answer briefly."},),
-    (
-        {"role": "user", "content": "Hi, my name is Ada.  \n"},
-        {"role": "assistant", "content": "Nice to meet you, Ada!"},
-    ),
-)
 _SCHEMAS: tuple[dict[str, Any], ...] = (
     {"type": "object", "properties": {"name": {"enum": ["Ada", "Omar"]}}, "required": ["name"]},
     {"type": "array", "items": {"type": "integer", "maximum": 9}, "minItems": 2, "maxItems": 4},
@@ -98,25 +50,12 @@ _NEUTRAL = {
 
 def questions(size: Size) -> dict[Part, list[Question]]:
     """Every part's requests."""
-    asked = [_conversation(at) for at in range(size.num_prompts)]
-    rendered = [_conversation(at) for at in range(size.num_prompts * NUM_RENDERED_PER_PROMPT)]
-    greedy = {"temperature": 0, "max_tokens": size.num_tokens, "logprobs": True}
-    seeded = {"temperature": 0.8, "top_p": 0.95, "max_tokens": size.num_tokens}
-    scored = {"temperature": 0, "max_tokens": 1, "prompt_logprobs": NUM_SCORED_TOP}
-    return {
-        Part.RENDER: [Question(RENDER, {"messages": each}) for each in rendered],
-        Part.SCORES: [Question(CHAT, {"messages": each, **scored}) for each in asked],
-        Part.GREEDY: [
-            Question(CHAT, {"messages": each, "top_logprobs": 20, **greedy}) for each in asked
-        ],
-        Part.SEEDED: [
-            Question(CHAT, {"messages": each, "seed": at, **seeded})
-            for at, each in enumerate(asked)
-        ],
-        Part.DRAWS: _draws(),
-        Part.STRUCTURED: [_structured(at) for at in range(4 * len(_SCHEMAS))],
-        Part.EDGES: _edges(),
-    }
+    return {part: questions_of(part, size) for part in Part}
+
+
+def questions_of(part: Part, size: Size) -> list[Question]:
+    """One part's requests."""
+    return _ASKED[part](size)
 
 
 def schema_of(question: Question) -> dict[str, Any]:
@@ -125,15 +64,36 @@ def schema_of(question: Question) -> dict[str, Any]:
     return schema
 
 
-def _conversation(at: int) -> list[dict[str, str]]:
-    draws = random.Random(at)
-    opening = _OPENINGS[at % len(_OPENINGS)].format(_TOPICS[at % len(_TOPICS)])
-    padding = "".join(draws.choice((" ", "\n", "a word ", "é", "7 ")) for _ in range(at % 9))
-    turns = _TURNS[at % len(_TURNS)]
-    return [*turns, {"role": "user", "content": f"{opening} {padding}".strip(" ")}]
+def _rendered(size: Size) -> list[Question]:
+    asked = range(size.num_prompts * NUM_RENDERED_PER_PROMPT)
+    return [Question(RENDER, {"messages": conversation(at)}) for at in asked]
 
 
-def _draws() -> list[Question]:
+def _scored(size: Size) -> list[Question]:
+    fields = {"temperature": 0, "max_tokens": 1, "prompt_logprobs": NUM_SCORED_TOP}
+    return [_chat(at, fields) for at in range(size.num_prompts)]
+
+
+def _greedy(size: Size) -> list[Question]:
+    fields = {
+        "temperature": 0,
+        "max_tokens": size.num_tokens,
+        "logprobs": True,
+        "top_logprobs": 20,
+    }
+    return [_chat(at, fields) for at in range(size.num_prompts)]
+
+
+def _seeded(size: Size) -> list[Question]:
+    fields = {"temperature": 0.8, "top_p": 0.95, "max_tokens": size.num_tokens}
+    return [_chat(at, {"seed": at, **fields}) for at in range(size.num_prompts)]
+
+
+def _chat(at: int, fields: dict[str, Any]) -> Question:
+    return Question(CHAT, {"messages": conversation(at), **fields})
+
+
+def _draws(_: Size) -> list[Question]:
     """First the distribution, then draws of each kind from it."""
     base = {"prompt": DRAWN_PROMPT, "max_tokens": 1, "ignore_eos": True, **_NEUTRAL}
     known = Question(COMPLETE, {**base, "temperature": 0, "logprobs": 20})
@@ -145,10 +105,14 @@ def _draws() -> list[Question]:
     return [known, *drawn]
 
 
-def _structured(at: int) -> Question:
+def _structured(_: Size) -> list[Question]:
+    return [_structured_one(at) for at in range(4 * len(_SCHEMAS))]
+
+
+def _structured_one(at: int) -> Question:
     schema = _SCHEMAS[at % len(_SCHEMAS)]
     body = {
-        "messages": _conversation(at),
+        "messages": conversation(at),
         "seed": at,
         "frequency_penalty": 0.5,
         "max_tokens": 300,
@@ -160,9 +124,9 @@ def _structured(at: int) -> Question:
     return Question(CHAT, body)
 
 
-def _edges() -> list[Question]:
+def _edges(_: Size) -> list[Question]:
     """Stops, limits and errors: the whole response must be the same."""
-    greedy: dict[str, Any] = {"messages": _conversation(0), "temperature": 0, "max_tokens": 24}
+    greedy: dict[str, Any] = {"messages": conversation(0), "temperature": 0, "max_tokens": 24}
     fields: tuple[dict[str, Any], ...] = (
         {"stop": "e"},
         {"stop": ["a", " the"], "include_stop_str_in_output": True},
@@ -180,3 +144,20 @@ def _edges() -> list[Question]:
         {"stop_token_ids": [10**9]},
     )
     return [Question(CHAT, {**greedy, **each}) for each in fields]
+
+
+_ASKED: dict[Part, Callable[[Size], list[Question]]] = {
+    Part.RENDER: _rendered,
+    Part.TOKENISE: api_questions.token_questions,
+    Part.SCORES: _scored,
+    Part.GREEDY: _greedy,
+    Part.SEEDED: _seeded,
+    Part.DRAWS: _draws,
+    Part.STRUCTURED: _structured,
+    Part.TOOLS: api_questions.tool_questions,
+    Part.THOUGHTS: api_questions.thought_questions,
+    Part.RESPONSES: api_questions.response_questions,
+    Part.MESSAGES: api_questions.message_questions,
+    Part.EMBEDDINGS: api_questions.embedding_questions,
+    Part.EDGES: _edges,
+}

@@ -8,8 +8,8 @@ import jinja2
 
 from parity.attribution import Attribution
 from parity.comparison import pairs_of
-from parity.findings import Answer, Difference, Finding, Verdict
-from parity.questions import Part
+from parity.findings import Answer, Difference, Finding
+from parity.parts import Part
 from parity.transcript import Transcript
 
 _PAGE = Path(__file__).with_name("page.html.jinja")
@@ -66,19 +66,24 @@ def write_page(report: Report, path: Path) -> None:
         bars=bars,
         highest=max([count for _, count in bars], default=1),
         num_answers=len(report.left.parts.get(Part.GREEDY, [])),
-        verdicts=Verdict,
+        labels_of=labels_of,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
 
 
 def _difference(report: Report, title: str, first: Difference) -> list[str]:
+    left, right = labels_of(report, first)
     return [
         f"{title}, the first difference, at {first.at}: {first.why}",
         f"  asked: {_cut(first.asked)}",
-        f"  {report.left.label}: {_cut(first.left)}",
-        f"  {report.right.label}: {_cut(first.right)}",
+        f"  {left}: {_cut(first.left)}",
+        f"  {right}: {_cut(first.right)}",
     ]
+
+
+def labels_of(report: Report, first: Difference) -> tuple[str, str]:
+    return first.labels or (report.left.label, report.right.label)
 
 
 def _cut(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
 
 
 class TranscriptError(Exception):
@@ -15,7 +15,7 @@ class TranscriptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One response: its status and its JSON."""
+    """One response: its status and its JSON; of a stream, a list of its events."""
 
     status: int
     body: Any

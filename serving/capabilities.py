@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from backends.base import ModelCard
+from backends.embedding import EmbeddingCard
 from chat_formats.base import ChatFormat
 from chat_formats.tool_calls.syntax import JSON_ANSWER
+from core.lifecycle import EngineStatus
 from core.sampling import GREEDY_BELOW
 from core.sampling_defaults import Default, SamplingDefaults
 from serving.answers.thinking import EFFORT_BUDGETS, EFFORT_VARIABLE, SWITCHES
@@ -32,9 +34,18 @@ SAMPLING_ORDER = (
     "top_p",
     "seed",
 )
-STRUCTURE_FIELDS = frozenset({"response_format", "structured_outputs"})
+# `text` is the Responses API's, `output_format` the Messages API's.
+STRUCTURE_FIELDS = frozenset({"response_format", "structured_outputs", "text", "output_format"})
 INFILL_FIELD = "suffix"
 VARIABLES_FIELD = "chat_template_kwargs"
+
+
+class Makes(StrEnum):
+    """What an endpoint gives, and so which of the two models it needs."""
+
+    TEXT = "text"
+    VECTORS = "vectors"
+    SCORES = "scores"
 
 
 class Support(StrEnum):
@@ -56,6 +67,26 @@ class AcceptedFields:
     known: tuple[str, ...]
     unused: frozenset[str] = frozenset()
     idle: frozenset[str] = frozenset()
+    makes: Makes = Makes.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class ApiFacts:
+    """What the API accepts and its limits, each in the unit that its name tells."""
+
+    endpoints: Mapping[str, AcceptedFields]
+    limits: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """The model beside the chat model, by its name for clients. There is no card until it is
+    ready.
+    """
+
+    name: str
+    status: EngineStatus
+    card: EmbeddingCard | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +141,21 @@ class ThinkingFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingFacts:
+    """All but the name and the state is None until the model is ready, and where it failed. A model
+    that ranks pairs makes scores and no vectors.
+    """
+
+    model: str
+    state: str
+    engine: str | None = None
+    dimensions: int | None = None
+    context_window_tokens: int | None = None
+    is_normalized: bool | None = None
+    ranks_pairs: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingFacts:
     """Draws below the temperature `greedy_below` take the best token. `order` names the stages."""
 
@@ -120,7 +166,9 @@ class SamplingFacts:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """`fields` are by endpoint and name. `limits` are in the units that their names tell."""
+    """`fields` are by endpoint and name. `limits` are in the units that their names tell.
+    `embedding` is None where no embedding model is served.
+    """
 
     model: str
     engine: str
@@ -131,15 +179,16 @@ class Capabilities:
     has_structured_output: bool
     tools: ToolFacts
     thinking: ThinkingFacts
+    embedding: EmbeddingFacts | None
     sampling: SamplingFacts
     limits: Mapping[str, int]
     fields: Mapping[str, Mapping[str, FieldSupport]]
 
 
 def capabilities(
-    facts: LoadedFacts, endpoints: Mapping[str, AcceptedFields], limits: Mapping[str, int]
+    facts: LoadedFacts, api: ApiFacts, embedding: EmbeddingModel | None = None
 ) -> Capabilities:
-    """`limits` are the API's own; the context window and the slots are put beside them."""
+    """The context window and the slots are put beside the API's own limits."""
     why_not = _reasons(facts)
     return Capabilities(
         model=facts.card.name,
@@ -153,15 +202,15 @@ def capabilities(
         has_structured_output=not STRUCTURE_FIELDS & why_not.keys(),
         tools=_tools(facts.chat_format),
         thinking=_thinking(facts.chat_format),
+        embedding=None if embedding is None else _embedding(embedding),
         sampling=SamplingFacts(SAMPLING_ORDER, GREEDY_BELOW, facts.defaults.by_field),
         limits={
             "context_window_tokens": facts.card.context_window,
             "slots": facts.card.num_slots,
-            **limits,
+            **api.limits,
         },
         fields={
-            path: {name: _support(name, accepted, why_not) for name in accepted.known}
-            for path, accepted in endpoints.items()
+            path: _fields(accepted, why_not, embedding) for path, accepted in api.endpoints.items()
         },
     )
 
@@ -180,6 +229,42 @@ def _thinking(chat_format: ChatFormat) -> ThinkingFacts:
         switches=tuple(name for name in SWITCHES if name in known),
         effort_budgets={effort.value: count for effort, count in EFFORT_BUDGETS.items()},
     )
+
+
+def _embedding(embedding: EmbeddingModel) -> EmbeddingFacts:
+    card, state = embedding.card, embedding.status.state.value
+    if card is None:
+        return EmbeddingFacts(embedding.name, state)
+    return EmbeddingFacts(
+        embedding.name,
+        state,
+        engine=card.engine_build,
+        dimensions=None if card.ranks_pairs else card.num_dimensions,
+        context_window_tokens=card.context_window,
+        is_normalized=None if card.ranks_pairs else card.is_normalized,
+        ranks_pairs=card.ranks_pairs,
+    )
+
+
+def _fields(
+    accepted: AcceptedFields, why_not: Mapping[str, str], embedding: EmbeddingModel | None
+) -> dict[str, FieldSupport]:
+    refusal = _whole_refusal(accepted.makes, embedding)
+    if refusal is not None:
+        return dict.fromkeys(accepted.known, FieldSupport(Support.REFUSED, refusal))
+    return {name: _support(name, accepted, why_not) for name in accepted.known}
+
+
+def _whole_refusal(makes: Makes, embedding: EmbeddingModel | None) -> str | None:
+    """Why an endpoint refuses all that it is sent."""
+    if makes is Makes.TEXT:
+        return None
+    if embedding is None:
+        return "no embedding model is served: JARVIS_EMBEDDING_MODEL names one"
+    card = embedding.card
+    if card is not None and card.ranks_pairs and makes is Makes.VECTORS:
+        return f"{embedding.name} ranks pairs of texts and makes no vectors"
+    return None
 
 
 def _support(name: str, accepted: AcceptedFields, why_not: Mapping[str, str]) -> FieldSupport:

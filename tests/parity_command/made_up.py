@@ -4,8 +4,10 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from parity.questions import DRAWS, NUM_DRAWN, Part, Question, questions
+from parity.parts import EMBED, NUM_FORMS, RERANK, Part, Question
+from parity.questions import DRAWS, NUM_DRAWN, questions_of
 from parity.transcript import Reply, Size, Transcript
+from tests.parity_command.made_answers import answered
 
 SIZE = Size(3, 8)
 TOKENS = ("Par", "is", ".")
@@ -38,9 +40,9 @@ def chat(*tokens: dict[str, Any], finish_reason: str = "stop") -> Reply:
 
 def transcript(label: str = "left", *, shift: float = 0.0) -> Transcript:
     """All answers are the same; log-probabilities of prompts are moved by `shift`."""
-    asked = questions(SIZE)
     parts: dict[str, list[Reply]] = {
-        part: [_reply(part, question, shift) for question in asked[part]] for part in Part
+        part: [made_reply(part, question, shift) for question in questions_of(part, SIZE)]
+        for part in Part
     }
     drawn = len(DRAWS) * NUM_DRAWN
     parts[Part.DRAWS] = [_known(), *[_drawn(at) for at in range(drawn)]]
@@ -53,9 +55,29 @@ def changed(found: Transcript, part: Part, index: int, reply: Reply) -> Transcri
     return replace(found, parts={**found.parts, part: replies})
 
 
-def _reply(part: Part, question: Question, shift: float) -> Reply:
+def vector(*numbers: float) -> Reply:
+    return Reply(200, {"data": [{"index": 0, "embedding": list(numbers)}]})
+
+
+def scored(*scores: float, is_rerank: bool) -> Reply:
+    if is_rerank:
+        told = [{"index": at, "relevance_score": each} for at, each in enumerate(scores)]
+        return Reply(200, {"results": told})
+    return Reply(200, {"data": [{"index": at, "score": each} for at, each in enumerate(scores)]})
+
+
+def made_reply(part: Part, question: Question, shift: float = 0.0) -> Reply:
     if part is Part.RENDER:
         return Reply(200, {"prompt": "p", "token_ids": [1, 2]})
+    if part is Part.TOKENISE:
+        return Reply(200, {"count": 2, "tokens": [1, 2], "max_model_len": 9})
+    if part in NUM_FORMS:
+        return answered(question)
+    if part is Part.EMBEDDINGS:
+        is_vector = question.path == EMBED
+        return (
+            vector(1.0, 0.0) if is_vector else scored(0.5, 0.25, is_rerank=question.path == RERANK)
+        )
     if part is Part.SCORES:
         scores = [None, {"5": {"logprob": -1.0 + shift, "rank": 2}}]
         return Reply(200, {"prompt_logprobs": scores, "choices": []})
@@ -64,7 +86,7 @@ def _reply(part: Part, question: Question, shift: float) -> Reply:
         plain.body["choices"][0]["logprobs"] = None
         return plain
     if part is Part.STRUCTURED:
-        return chat(token(_VALID[questions(SIZE)[part].index(question) % len(_VALID)]))
+        return chat(token(_VALID[questions_of(part, SIZE).index(question) % len(_VALID)]))
     return chat(*map(token, TOKENS))
 
 

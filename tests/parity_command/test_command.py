@@ -9,10 +9,11 @@ import pytest
 
 from parity.__main__ import main
 from parity.comparison import compare
-from parity.findings import answer
-from parity.questions import Part
+from parity.findings import Difference, answer
+from parity.parts import OF_CHAT_MODELS, Part
 from parity.report import Report, table, write_page
 from parity.transcript import load, save
+from tests.embedding_engines import minilm_gguf
 from tests.parity_command.made_up import changed, chat, token, transcript
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,8 @@ def test_what_models_write_is_escaped_in_the_page(tmp_path: Path) -> None:
     left, right = load(tmp_path / "a.json"), load(tmp_path / "b.json")
     findings = tuple(compare(left, right))
     hostile = replace(left, capabilities={"engine": HOSTILE})
+    labelled = replace(findings[0], first=Difference("", "", "", "", "", (HOSTILE, "x")))
+    findings = (labelled, *findings[1:])
     report = Report(hostile, right, findings, answer(findings), note=HOSTILE)
     write_page(report, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
@@ -82,5 +85,39 @@ def test_the_shipped_model_may_switch_engines(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "may I switch engines? yes: every answer was the same" in ended.stdout
-    assert ended.stdout.count("  same\n") == len(Part)
+    assert ended.stdout.count("  same\n") == len(OF_CHAT_MODELS)
+    assert "embeddings" not in ended.stdout
     assert load(tmp_path / "vllm.json").engine.startswith("vllm")
+
+
+def test_more_embedding_models_than_engines_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--embedding-model", "a", "b", "c"])
+    assert ended.value.code == 2
+    assert "one for each engine" in capsys.readouterr().err
+
+
+@pytest.mark.engine
+def test_an_embedding_model_is_asked_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "parity", "--out", str(tmp_path), "--engine", "llama_cpp"]
+    sizes = ["--prompts", "2", "--tokens", "4", "--embedding-model", str(minilm_gguf(tmp_path))]
+    ended = subprocess.run(
+        [*command, *sizes], cwd=ROOT, capture_output=True, text=True, timeout=280
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = load(tmp_path / "llama_cpp.json")
+    told = next(each for each in compare(found, found) if each.part is Part.EMBEDDINGS)
+    assert told.measured == "2 vectors, 12 lists of scores"
+    assert told.agreement.startswith("cosines 1.000000 and more")
+    assert found.capabilities["embedding"]["dimensions"] == 384
+
+
+@pytest.mark.engine
+def test_an_embedding_model_that_is_not_there_ends_the_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "parity", "--out", str(tmp_path), "--engine", "llama_cpp"]
+    asked = [*command, "--embedding-model", "/no/such.gguf"]
+    ended = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2
+    assert "/no/such.gguf" in ended.stderr

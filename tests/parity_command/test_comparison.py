@@ -8,10 +8,11 @@ import pytest
 from parity.attribution import attribute
 from parity.comparison import compare, filtered, score_distance
 from parity.findings import Finding, Verdict, answer
-from parity.questions import Part
+from parity.parts import NUM_FORMS, Part
+from parity.questions import questions_of
 from parity.statistics import deviations, distance
 from parity.transcript import Reply, Size, Transcript, TranscriptError
-from tests.parity_command.made_up import TOKENS, changed, chat, token, transcript
+from tests.parity_command.made_up import TOKENS, changed, chat, made_reply, token, transcript
 
 
 def finding(left: Transcript, right: Transcript, part: Part) -> Finding:
@@ -73,6 +74,8 @@ def test_an_answer_that_ends_earlier_is_judged_by_the_one_that_goes_on() -> None
     ("part", "reply"),
     [
         (Part.RENDER, Reply(200, {"prompt": "p", "token_ids": [0, 1, 2]})),
+        (Part.TOKENISE, Reply(200, {"count": 2, "tokens": [1, 3], "max_model_len": 9})),
+        (Part.TOKENISE, Reply(500, {"error": {}})),
         (Part.STRUCTURED, chat(token('{"name": "Eve"}'))),
         (Part.STRUCTURED, Reply(500, {"error": {}})),
         (Part.EDGES, Reply(400, {"error": {"message": "other"}})),
@@ -87,6 +90,22 @@ def test_what_rounding_can_not_do_differs(part: Part, reply: Reply) -> None:
     assert found.verdict is Verdict.DIFFERS
     assert not answer(findings).may_switch
     assert found.title in answer(findings).words
+
+
+def test_how_much_context_there_is_is_no_matter_of_tokens() -> None:
+    (reply, *_), right = transcript().parts[Part.TOKENISE], transcript("right")
+    other = Reply(200, {**reply.body, "max_model_len": 1})
+    found = finding(transcript(), changed(right, Part.TOKENISE, 0, other), Part.TOKENISE)
+    assert found.verdict is Verdict.SAME
+
+
+@pytest.mark.parametrize("part", [Part.GREEDY, Part.SEEDED])
+def test_one_error_among_many_answers_is_no_tie(part: Part) -> None:
+    left, right = (_grown(transcript(label), 40) for label in ("left", "right"))
+    found = finding(left, changed(right, part, 3, Reply(500, {"error": {}})), part)
+    assert found.verdict is Verdict.DIFFERS
+    assert found.first is not None
+    assert "error" in found.first.why
 
 
 def test_draws_from_another_distribution_differ() -> None:
@@ -142,13 +161,17 @@ def test_formats_are_blamed_where_float32_agrees() -> None:
 def _grown(found: Transcript, num: int) -> Transcript:
     """The same for more prompts."""
     parts = {
-        part: replies if part in _FIXED else [replies[0]] * (num * (2 if part == "render" else 1))
+        part: replies
+        if part not in _OF_PROMPTS
+        else [replies[0]] * (num * (2 if part == "render" else 1))
         for part, replies in found.parts.items()
     }
+    for part in (Part.TOKENISE, Part.EMBEDDINGS, *NUM_FORMS):
+        parts[part] = [made_reply(part, question) for question in questions_of(part, Size(num, 8))]
     return replace(found, size=Size(num, 8), parts=parts)
 
 
-_FIXED = {Part.DRAWS, Part.STRUCTURED, Part.EDGES}
+_OF_PROMPTS = {Part.RENDER, Part.SCORES, Part.GREEDY, Part.SEEDED}
 
 
 def test_the_made_up_answer_is_of_these_tokens() -> None:

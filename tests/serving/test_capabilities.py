@@ -3,16 +3,22 @@
 from dataclasses import asdict, replace
 
 from backends.base import ModelCard
+from backends.embedding import EmbeddingCard
 from backends.scripted import byte_vocabulary
 from chat_formats.chatml import ChatmlFormat
 from chat_formats.llama3 import Llama3Format
+from core.lifecycle import EngineState, EngineStatus
 from core.sampling_defaults import FIELDS, NOTHING, Default, Origin, resolve
 from serving.capabilities import (
     SAMPLING_ORDER,
     AcceptedFields,
+    ApiFacts,
     Capabilities,
+    EmbeddingFacts,
+    EmbeddingModel,
     FieldSupport,
     LoadedFacts,
+    Makes,
     Support,
     capabilities,
 )
@@ -37,11 +43,33 @@ CHAT = AcceptedFields(
     (*KNOWN, "chat_template_kwargs"), unused=frozenset({"user"}), idle=frozenset({"tools"})
 )
 PLAIN = AcceptedFields((*KNOWN, "suffix"), unused=frozenset({"user", "tools"}))
-ENDPOINTS = {"/v1/chat/completions": CHAT, "/v1/completions": PLAIN}
+API = ApiFacts(
+    {
+        "/v1/chat/completions": CHAT,
+        "/v1/completions": PLAIN,
+        "/v1/responses": AcceptedFields(("text", "reasoning")),
+        "/v1/embeddings": AcceptedFields(
+            ("input", "user"), unused=frozenset({"user"}), makes=Makes.VECTORS
+        ),
+        "/v1/rerank": AcceptedFields(("query",), makes=Makes.SCORES),
+    },
+    {"stop_strings": 16},
+)
+RANKER = EmbeddingCard(
+    name="file",
+    num_dimensions=1,
+    context_window=512,
+    vocabulary_size=100,
+    is_normalized=False,
+    ranks_pairs=True,
+    engine_build="scripted 2",
+    weights_digest="def",
+)
+EMBEDDER = replace(RANKER, num_dimensions=384, is_normalized=True, ranks_pairs=False)
 
 
 def told(facts: LoadedFacts) -> Capabilities:
-    return capabilities(facts, ENDPOINTS, {"stop_strings": 16})
+    return capabilities(facts, API)
 
 
 def supports(facts: LoadedFacts, path: str) -> dict[str, Support]:
@@ -68,7 +96,48 @@ def test_a_model_without_an_end_token_has_no_structured_output() -> None:
     field = found.fields["/v1/completions"]["response_format"]
     assert field == FieldSupport(Support.REFUSED, "the model has no end-of-text token")
     assert not found.has_structured_output
+    assert found.fields["/v1/responses"]["text"] == field
+    assert found.fields["/v1/responses"]["reasoning"].support is Support.HONOURED
     assert told(FACTS).has_structured_output
+
+
+def test_without_an_embedding_model_its_endpoints_refuse_all() -> None:
+    found = told(FACTS)
+    assert found.embedding is None
+    for path in ("/v1/embeddings", "/v1/rerank"):
+        assert {each.support for each in found.fields[path].values()} == {Support.REFUSED}
+    assert "JARVIS_EMBEDDING_MODEL" in (found.fields["/v1/embeddings"]["input"].reason or "")
+
+
+def beside(card: EmbeddingCard | None, state: EngineState = EngineState.READY) -> Capabilities:
+    return capabilities(FACTS, API, EmbeddingModel("mini", EngineStatus(state, "llama_cpp"), card))
+
+
+def test_an_embedding_model_is_told_of_by_its_name_for_clients() -> None:
+    found = beside(EMBEDDER)
+    assert found.embedding == EmbeddingFacts(
+        "mini", "ready", "scripted 2", 384, 512, is_normalized=True, ranks_pairs=False
+    )
+    assert found.fields["/v1/embeddings"]["input"] == FieldSupport(Support.HONOURED)
+    assert found.fields["/v1/embeddings"]["user"].support is Support.UNUSED
+    assert found.fields["/v1/rerank"]["query"].support is Support.HONOURED
+
+
+def test_a_model_that_ranks_pairs_makes_no_vectors() -> None:
+    found = beside(RANKER)
+    assert found.embedding is not None
+    assert found.embedding.ranks_pairs
+    assert (found.embedding.dimensions, found.embedding.is_normalized) == (None, None)
+    field = found.fields["/v1/embeddings"]["user"]
+    assert field.support is Support.REFUSED
+    assert field.reason == "mini ranks pairs of texts and makes no vectors"
+    assert found.fields["/v1/rerank"]["query"].support is Support.HONOURED
+
+
+def test_an_embedding_model_that_loads_or_failed_is_told_of_too() -> None:
+    found = beside(None, EngineState.FAILED)
+    assert found.embedding == EmbeddingFacts("mini", "failed")
+    assert found.fields["/v1/embeddings"]["input"].support is Support.HONOURED
 
 
 def test_a_model_without_infill_tokens_refuses_a_suffix() -> None:
