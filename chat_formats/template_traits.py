@@ -53,6 +53,7 @@ def find_traits(probe: Probe, rules: VariableRules) -> TemplateTraits:
     itself later."""
     rules = _rules_for_calls(probe, rules)
     calls = probe.text(_with_tool_call(), rules)
+    prompt = probe.text(Conversation((Message("user", "probequestion"),)), rules)
     left_out = {
         Part.SYSTEM: _leaves_out(probe.text(_with_system(), rules), "probesystem"),
         Part.TOOLS: _leaves_out(probe.text(_with_tools(), rules), PROBE_TOOL),
@@ -63,7 +64,7 @@ def find_traits(probe: Probe, rules: VariableRules) -> TemplateTraits:
         rules=rules,
         left_out=frozenset(part for part, is_left_out in left_out.items() if is_left_out),
         stop_tokens=_find_stop_tokens(probe, rules),
-        calls=detect_calls(calls) if calls is not None else None,
+        calls=detect_calls(calls, prompt or "") if calls is not None else None,
     )
 
 

@@ -54,13 +54,15 @@ class ThoughtState(Enum):
 class ThoughtSplitter:
     """Feed text as it comes, then flush. With `is_open`, the prompt has opened the block.
 
-    `has_closed` tells that a block of thoughts came to its end.
+    `has_closed` tells that a block of thoughts came to its end, `has_gap` that something came
+    behind it, be it space.
     """
 
     def __init__(self, syntax: ThoughtSyntax, *, is_open: bool) -> None:
         self._syntax = syntax
         self.state = ThoughtState.THINKING if is_open else ThoughtState.UNDECIDED
         self.has_closed = False
+        self.has_gap = False
         self._may_repeat_opening = is_open
         self._is_blank = True
         self._held = ""
@@ -75,9 +77,14 @@ class ThoughtSplitter:
         if self.state is ThoughtState.THINKING:
             thought, text = self._thinking(text)
         if self.state is ThoughtState.GAP:
+            self.has_gap = self.has_gap or bool(text)
             text = text.lstrip(_SPACE)
             self.state = ThoughtState.ANSWERING if text else ThoughtState.GAP
         return thought, text if self.state is ThoughtState.ANSWERING else ""
+
+    def await_answer(self) -> None:
+        """What came behind the block is nobody's: the answer comes next."""
+        self.state = ThoughtState.GAP
 
     def flush(self) -> tuple[str, str]:
         """What was held back, once the answer is over: text that may have become a marker."""

@@ -10,7 +10,7 @@ from backends.base import TokenStep
 from core.events import FinishReason, GenerationEnd, GenerationEvent, TextDelta
 from core.scores import ScoredToken
 from core.vocabulary import Vocabulary
-from serving.stops import StopScanner
+from serving.stops import Scanned, StopScanner
 from serving.utf8 import Utf8Stream
 
 
@@ -33,10 +33,13 @@ class TextRules:
 
 
 class Scanning(Enum):
-    """In what text stop strings are looked for. PAST_SPACE: not in white space that comes first."""
+    """In what text stop strings are looked for. PAST_SPACE: not in white space that comes first.
+    FORMAT: for those of the chat format alone.
+    """
 
     ALL = auto()
     PAST_SPACE = auto()
+    FORMAT = auto()
     NOTHING = auto()
 
 
@@ -59,7 +62,9 @@ class AnswerDecoder:
         self._vocabulary = vocabulary
         self._rules = rules
         self._utf8 = Utf8Stream()
-        self._stops = StopScanner((*rules.stop, *rules.format_stop))
+        self._every_stop = StopScanner((*rules.stop, *rules.format_stop))
+        self._format_stop = StopScanner(rules.format_stop)
+        self._stops = self._every_stop
         self._has_stops = bool(rules.stop or rules.format_stop)
         self._found_stop: str | None = None
         self._num_prompt_tokens = num_prompt_tokens
@@ -133,7 +138,7 @@ class AnswerDecoder:
             body = text.lstrip()
             ready.append(text[: len(text) - len(body)])
             text = body
-        scanned = self._stops.feed(text)
+        scanned = self._scanned(text)
         ready.append(scanned.text)
         if scanned.stop is None:
             return False
@@ -141,6 +146,12 @@ class AnswerDecoder:
         if self._rules.keeps_stop:
             ready.append(scanned.stop)
         return True
+
+    def _scanned(self, text: str) -> Scanned:
+        stops = self._format_stop if self.scanning is Scanning.FORMAT else self._every_stop
+        if stops is not self._stops:
+            text, self._stops = self._stops.flush() + text, stops
+        return stops.feed(text)
 
     def _ended(self, text: str) -> list[GenerationEvent]:
         return self._events(self._released(text), FinishReason.STOP)

@@ -32,17 +32,16 @@ class AnswerObject:
 
     def __init__(self, emitter: Emitter, make_object: Callable[[], CallObject]) -> None:
         self._emitter = emitter
-        self._list = CallList(make_object)
+        self._list = CallList(emitter, make_object)
         self._response = StringText()
         self._place = _Place.HEAD
         self._read: list[str] = []
         self._head = ""
-        self.num_complete = 0
 
     @property
-    def num_calls(self) -> int:
-        """How many have begun."""
-        return self._emitter.num_calls
+    def is_calling(self) -> bool:
+        """Whether the text is outside what is said: in the object's own markup, or in calls."""
+        return self._place not in (_Place.RESPONSE, _Place.TEXT)
 
     def feed(self, text: str) -> list[AnswerPart]:
         at = 0
@@ -76,8 +75,11 @@ class AnswerObject:
                 return len(text)
 
     def _read_head(self, text: str, at: int) -> int:
-        self._read.append(text[at])
-        self._head += text[at].strip(SPACE)
+        start = at
+        while at < len(text) and text[at] in SPACE:
+            at += 1
+        self._read.append(text[start : at + 1])
+        self._head += text[at : at + 1]
         key = _HEADS.get(self._head)
         if key is not None:
             self._place = _Place.RESPONSE if key == TEXT_KEY else _Place.CALLS
@@ -89,7 +91,7 @@ class AnswerObject:
     def _read_calls(self, text: str, at: int) -> int:
         at = self._list.feed(text, at)
         if self._list.progress is Progress.DONE:
-            self.num_complete, self._place = self._emitter.num_calls, _Place.TAIL
+            self._place = _Place.TAIL
         elif self._list.progress is Progress.FAILED:
             self._give_back()
             self._place = _Place.TEXT

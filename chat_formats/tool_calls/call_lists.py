@@ -34,11 +34,12 @@ class CallReader(Protocol):
 
 
 class CallList:
-    """`[object, object]`. Each call is told of as it begins."""
+    """`[object, object]`. Each call is told of as it begins, and is complete with its object."""
 
-    def __init__(self, make_object: Callable[[], CallObject]) -> None:
+    def __init__(self, emitter: Emitter, make_object: Callable[[], CallObject]) -> None:
         self.progress = Progress.OPEN
         self.has_begun = False
+        self._emitter = emitter
         self._make_object = make_object
         self._object: CallObject | None = None
         self._wanted = "["
@@ -78,6 +79,7 @@ class CallList:
             self.has_begun, self._read = True, []
         if call.progress is Progress.DONE:
             self._object, self._wanted = None, ",]"
+            self._emitter.complete()
         elif call.progress is Progress.FAILED:
             self.progress = Progress.FAILED
         return at

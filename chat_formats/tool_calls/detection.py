@@ -23,21 +23,23 @@ _PYTHON = re.compile(rf"\[{PROBE_TOOL}\(\w+=")
 _HEADER = re.compile(r"<\|(?:end_header_id|im_start|python_tag|im_sep|assistant)\|>|\[/INST\]")
 
 
-def detect_calls(rendered: str) -> CallSyntax | None:
+def detect_calls(rendered: str, prompt: str = "") -> CallSyntax | None:
     """`rendered` is a conversation in which PROBE_TOOL was called once; None if the way is none of
-    the known ones."""
+    the known ones. `prompt` is one that an answer follows: what it ends with opens no call."""
     mistral = _MISTRAL.search(rendered)
     if mistral is not None:
         return MISTRAL_NAMED if mistral["name"] else MISTRAL_LIST
     found = _OBJECT.search(rendered)
     if found is not None:
-        return _object_syntax(found["opening"] or "", found["closing"] or "", found["key"])
+        opening = found["opening"] or ""
+        is_header = bool(_HEADER.fullmatch(opening)) or prompt.rstrip().endswith(opening)
+        return _object_syntax("" if is_header else opening, found["closing"] or "", found["key"])
     return PYTHONIC if _PYTHON.search(rendered) else None
 
 
 def _object_syntax(opening: str, closing: str, key: str) -> CallSyntax:
-    if _HEADER.fullmatch(opening):
-        opening = ""
+    if closing[2:] != opening[1:]:
+        closing = ""  # the end of a turn
     for known in (HERMES, LLAMA3_JSON):
         if (known.opening, known.closing, known.arguments_key) == (opening, closing, key):
             return known

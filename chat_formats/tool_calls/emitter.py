@@ -12,6 +12,7 @@ class Emitter:
         self._new_id = new_id
         self._parts: list[AnswerPart] = []
         self.num_calls = 0
+        self.num_complete = 0
 
     def text(self, text: str) -> None:
         if text:
@@ -25,6 +26,10 @@ class Emitter:
     def arguments(self, text: str) -> None:
         if text:
             self._parts.append(ToolCallDelta(self.num_calls - 1, text))
+
+    def complete(self) -> None:
+        """The calls that have begun have ended."""
+        self.num_complete = self.num_calls
 
     def take(self) -> list[AnswerPart]:
         parts, self._parts = self._parts, []

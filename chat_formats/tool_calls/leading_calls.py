@@ -18,35 +18,33 @@ _BETWEEN = SPACE + ";"
 
 class _Place(Enum):
     BEGINNING = auto()
-    CALL = auto()
     BETWEEN = auto()
     TEXT = auto()
 
 
 class LeadingCalls:
-    """Feed text as it comes, then flush. Linear in the text. `sign` opens each call."""
+    """Feed text as it comes, then flush. Linear in the text. `choose` makes the reader of a call
+    that begins with a character, None for one that no call begins with.
+    """
 
     def __init__(
         self,
         syntax: CallSyntax,
         emitter: Emitter,
-        make_reader: Callable[[], CallReader],
-        sign: str,
+        choose: Callable[[str], CallReader | None],
     ) -> None:
         self._tag, self._end_tag = syntax.tag, syntax.end_tag
         self._emitter = emitter
-        self._make_reader = make_reader
-        self._reader = make_reader()
-        self._sign = sign
+        self._choose = choose
+        self._reader: CallReader | None = None
         self._place = _Place.BEGINNING
         self._before: list[str] = []
         self._held = ""
-        self.num_complete = 0
 
     @property
-    def num_calls(self) -> int:
-        """How many have begun."""
-        return self._emitter.num_calls
+    def is_calling(self) -> bool:
+        """Whether the text is inside what may be a call."""
+        return self._reader is not None
 
     def feed(self, text: str) -> list[AnswerPart]:
         text, self._held = self._held + text, ""
@@ -55,17 +53,19 @@ class LeadingCalls:
             if self._place is _Place.TEXT:
                 self._emitter.text(text[at:])
                 break
-            at = self._call(text, at) if self._place is _Place.CALL else self._outside(text, at)
+            if self._reader is not None:
+                at = self._call(self._reader, text, at)
+            else:
+                at = self._outside(text, at)
         return self._emitter.take()
 
     def flush(self) -> list[AnswerPart]:
         """What was held back, once the answer is over."""
-        if self._place is _Place.CALL:
-            self._give_back()
+        if self._reader is not None:
+            self._give_back(self._reader)
         else:
             self._end_with_text()
         self._emitter.text(self._held)
-        self._before, self._held = [], ""
         return self._emitter.take()
 
     def _outside(self, text: str, at: int) -> int:
@@ -82,32 +82,32 @@ class LeadingCalls:
         if is_tagged and tag.startswith(text[at:]):
             self._held = text[at:]
             return len(text)
-        if text[at] == self._sign:
-            self._place, self._reader = _Place.CALL, self._make_reader()
-        else:
+        self._reader = self._choose(text[at])
+        if self._reader is None:
             self._end_with_text()
         return at
 
-    def _call(self, text: str, at: int) -> int:
-        at = self._reader.feed(text, at)
-        if self._reader.progress is Progress.DONE:
-            self._before, self._place = [], _Place.BETWEEN
-            self.num_complete += 1
-        elif self._reader.progress is Progress.FAILED:
-            self._give_back()
+    def _call(self, reader: CallReader, text: str, at: int) -> int:
+        at = reader.feed(text, at)
+        if reader.progress is Progress.DONE:
+            self._before, self._place, self._reader = [], _Place.BETWEEN, None
+            self._emitter.complete()
+        elif reader.progress is Progress.FAILED:
+            self._give_back(reader)
         return at
 
-    def _give_back(self) -> None:
+    def _give_back(self, reader: CallReader) -> None:
         """What turned out to be no call. What a begun call has told of stays told."""
-        if self._reader.has_begun:
+        if reader.has_begun:
             self._before = []
-        self.num_complete += self._reader.has_begun
+            self._emitter.complete()
+        self._reader = None
         self._end_with_text()
-        self._emitter.text(self._reader.unsaid)
+        self._emitter.text(reader.unsaid)
 
     def _end_with_text(self) -> None:
         """All that follows is text. Space and a tag behind a call belong to its markup."""
         before = "".join(self._before)
         is_markup = all(each in (*SPACE, self._end_tag) for each in self._before)
-        self._emitter.text("" if is_markup and self.num_complete else before)
+        self._emitter.text("" if is_markup and self._emitter.num_complete else before)
         self._before, self._place = [], _Place.TEXT

@@ -1,7 +1,7 @@
 """Finds calls that a marker opens, anywhere in an answer.
 
 Text stays text: an opening that no call follows is given out as it came. White space beside a call
-belongs to its markup.
+belongs to its markup, but that before calls parts the text there from text that follows them.
 """
 
 from collections.abc import Callable
@@ -31,17 +31,17 @@ class MarkedCalls:
         self._opening, self._closing = syntax.opening, syntax.closing
         self._emitter = emitter
         self._make_reader = make_reader
-        self._reader = make_reader()
+        self._reader: CallReader
         self._place = _Place.TEXT
         self._gap: list[str] = []
         self._held = ""
         self._is_after_call = False
-        self.num_complete = 0
+        self._has_said = False
 
     @property
-    def num_calls(self) -> int:
-        """How many have begun."""
-        return self._emitter.num_calls
+    def is_calling(self) -> bool:
+        """Whether the text is behind an opening, and no call has ended yet."""
+        return self._place is not _Place.TEXT
 
     def feed(self, text: str) -> list[AnswerPart]:
         text, self._held = self._held + text, ""
@@ -59,10 +59,9 @@ class MarkedCalls:
         """What was held back, once the answer is over."""
         if self._place is _Place.CALL:
             self._give_back()
-        elif not self._is_after_call:
-            self._emitter.text("".join(self._gap))
+        elif self._held or not self._is_after_call:
+            self._say_gap()
         self._emitter.text(self._held)
-        self._gap, self._held = [], ""
         return self._emitter.take()
 
     def _text(self, text: str, at: int) -> int:
@@ -80,10 +79,17 @@ class MarkedCalls:
         """White space waits: it may stand before a call."""
         body = text.rstrip(SPACE)
         if body:
-            before = "" if self._is_after_call else "".join(self._gap)
-            self._emitter.text(before + (body.lstrip(SPACE) if self._is_after_call else body))
-            self._is_after_call, self._gap = False, []
-        self._gap.append(text[len(text.rstrip(SPACE)) :])
+            self._say_gap()
+            self._emitter.text(body.lstrip(SPACE) if self._is_after_call else body)
+            self._is_after_call, self._has_said = False, True
+        if not self._is_after_call:
+            self._gap.append(text[len(body) :])
+
+    def _say_gap(self) -> None:
+        """Behind a call, space that came before it; none where nothing was said there."""
+        if self._has_said or not self._is_after_call:
+            self._emitter.text("".join(self._gap))
+        self._gap = []
 
     def _call(self, text: str, at: int) -> int:
         at = self._reader.feed(text, at)
@@ -95,20 +101,20 @@ class MarkedCalls:
         return at
 
     def _end_call(self, place: _Place) -> None:
-        self._gap, self._is_after_call, self._place = [], True, place
+        self._is_after_call, self._place = True, place
         if place is _Place.TEXT:
-            self.num_complete += 1
+            self._emitter.complete()
 
     def _give_back(self) -> None:
         """What turned out to be no call. What a begun call has told of stays told."""
         if self._reader.has_begun:
             self._end_call(_Place.TEXT)
-            self._emitter.text(self._reader.unsaid)
-            return
-        if not self._is_after_call:
-            self._emitter.text("".join(self._gap))
-        self._gap, self._is_after_call = [], False
-        self._emitter.text(self._opening + self._reader.unsaid)
+        unsaid = self._reader.unsaid
+        text = unsaid if self._reader.has_begun else self._opening + unsaid
+        if text:
+            self._say_gap()
+            self._emitter.text(text)
+            self._is_after_call, self._has_said = self._reader.has_begun, True
 
     def _close(self, text: str, at: int) -> int:
         """The closing is taken for said where a model leaves it out."""

@@ -1,6 +1,5 @@
 """Makes the parser of an answer that may call tools, for any family's way of writing calls."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 from chat_formats.tool_calls.answer_object import AnswerObject
@@ -18,13 +17,8 @@ class CallParser(Protocol):
     """Text in, as it comes; text and calls out. The same however the text is cut."""
 
     @property
-    def num_calls(self) -> int:
-        """How many have begun."""
-        ...
-
-    @property
-    def num_complete(self) -> int:
-        """How many have ended."""
+    def is_calling(self) -> bool:
+        """Whether what comes next belongs to what may be a call, or to its markup."""
         ...
 
     def feed(self, text: str) -> list[AnswerPart]: ...
@@ -34,19 +28,21 @@ class CallParser(Protocol):
         ...
 
 
-def call_parser(syntax: CallSyntax, names: frozenset[str], new_id: Callable[[], str]) -> CallParser:
-    """`names` are those of the tools that were offered; `new_id` makes the calls' ids."""
-    emitter = Emitter(new_id)
+def call_parser(syntax: CallSyntax, names: frozenset[str], emitter: Emitter) -> CallParser:
+    """`names` are those of the tools that were offered; `emitter` counts the calls."""
     if syntax.body is CallBody.ANSWER:
         return AnswerObject(emitter, lambda: CallObject(emitter, None, needs_arguments=False))
-    if syntax.body is CallBody.PYTHONIC:
-        return LeadingCalls(syntax, emitter, lambda: PythonCalls(emitter, names), "[")
     if not syntax.opening:
-        return LeadingCalls(
-            syntax, emitter, lambda: CallObject(emitter, names, needs_arguments=True), "{"
-        )
+        return LeadingCalls(syntax, emitter, lambda first: _leading_reader(emitter, names, first))
     takes_names = syntax.body in (CallBody.LIST, CallBody.NAMED)
     return MarkedCalls(syntax, emitter, lambda: _marked_reader(emitter, takes_names=takes_names))
+
+
+def _leading_reader(emitter: Emitter, names: frozenset[str], first: str) -> CallReader | None:
+    """Models of one family write JSON or Python, whatever their template has."""
+    if first == "{":
+        return CallObject(emitter, names, needs_arguments=True)
+    return PythonCalls(emitter, names) if first == "[" else None
 
 
 def _marked_reader(emitter: Emitter, *, takes_names: bool) -> CallReader:
@@ -59,7 +55,7 @@ def _marked_reader(emitter: Emitter, *, takes_names: bool) -> CallReader:
         if first == "{":
             return make_object()
         if first == "[":
-            return CallList(make_object)
+            return CallList(emitter, make_object)
         return NamedCall(emitter) if takes_names else None
 
     return ChosenCall(choose)

@@ -107,6 +107,7 @@ class PythonCalls:
         self.has_begun = True
         self._emitter.call(self._name)
         self._emitter.arguments(written)
+        self._emitter.complete()
         self._name, self._arguments, self._read = "", [], []
         self._place = _Place.COMMA_OR_END
 

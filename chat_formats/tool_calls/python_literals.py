@@ -8,7 +8,7 @@ import re
 
 _MAX_DEPTH = 64
 _SPACE = re.compile(r"\s*")
-_NAME = re.compile(r"[^\W\d]\w*")
+_NAME = re.compile(r"[^\s=,()\[\]{}'\"]+")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])", re.ASCII)
 _WORD = re.compile(r"(?:True|true|False|false|None|null)(?!\w)")
 _WORDS = {"True": "true", "False": "false", "None": "null"}
@@ -41,7 +41,7 @@ class _Reader:
         while self._at < len(self._text):
             name = self._match(_NAME)
             self._expect("=")
-            if name in written:
+            if name in written or not name.isidentifier():
                 raise NotLiteral
             written[name] = self._value()
             if self._at < len(self._text):

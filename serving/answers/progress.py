@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from backends.base import TokenRequest, TokenStep
-from core.events import FinishReason, GenerationEnd, GenerationEvent, TextDelta
+from core.events import FinishReason, GenerationEnd, GenerationEvent, ReasoningDelta, TextDelta
 from core.sampling import SamplingPlan
 from core.scores import ScoredToken
 from serving.answers.reader import AnswerReader
@@ -18,6 +18,7 @@ from serving.decoding import AnswerDecoder, Scanning
 
 # A later request draws other noise than the first one at the same places.
 _CHOICES_APART = 1 << 20
+_LENGTH = FinishReason.LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class AnswerProgress:
     @property
     def _is_watched(self) -> bool:
         """Whether it matters which id brings what."""
-        return not self._reader.is_answering or self._reader.ends_with_call
+        return not self._reader.is_plain
 
     def _take(self, step: TokenStep) -> list[GenerationEvent]:
         is_stopped = self._waits and step.finish is FinishReason.STOP
@@ -98,10 +99,14 @@ class AnswerProgress:
         events = self._read(step)
         if was_thinking or self._reader.is_thinking:
             self._num_thought += len(step.token_ids)
-        if self._waits and (is_stopped or self._reader.has_thought or self._reader.is_answering):
-            return self._hold_to_grammar(events, is_stopped=is_stopped)
-        if events and isinstance(events[-1], GenerationEnd):
-            return self._ended(events, events[-1])
+        end = events[-1] if events and isinstance(events[-1], GenerationEnd) else None
+        if self._waits and not self._reader.is_thinking and not self._reader.has_thought:
+            has_answered = self._reader.is_answering or is_stopped or end is not None
+            return self._begin_anew() if has_answered else []
+        if self._waits and (is_stopped or self._reader.has_thought):
+            return self._hold_to_grammar(events)
+        if end is not None:
+            return self._ended(events, end)
         if self._reader.is_over:
             return self._ended(events, self._decoder.cut())
         return events + self._close_thoughts() if self._is_spent else events
@@ -115,9 +120,11 @@ class AnswerProgress:
 
     @property
     def _scanning(self) -> Scanning:
-        """Stop strings are looked for in answers, not in thoughts."""
+        """The request's stop strings are looked for in what is said, not in thoughts and calls."""
         if self._reader.is_thinking:
             return Scanning.NOTHING
+        if self._reader.is_calling:
+            return Scanning.FORMAT
         is_in_gap = self._reader.has_thought and not self._reader.is_answering
         return Scanning.PAST_SPACE if is_in_gap else Scanning.ALL
 
@@ -180,7 +187,7 @@ class AnswerProgress:
         self._waits, self.answer_ids = False, []
         self.request = replace(
             tokens,
-            id=f"{tokens.id}-answer",
+            id=f"{self.request.id}-answer",
             prompt_ids=(*tokens.prompt_ids, *self._ids),
             max_tokens=self._num_left,
             sampling=_later(tokens.sampling, len(self._ids)),
@@ -188,33 +195,39 @@ class AnswerProgress:
         )
         return events
 
-    def _hold_to_grammar(
-        self, events: list[GenerationEvent], *, is_stopped: bool
-    ) -> list[GenerationEvent]:
-        """From here on the grammar holds: behind the thoughts, or from the prompt on."""
+    def _hold_to_grammar(self, events: list[GenerationEvent]) -> list[GenerationEvent]:
+        """From here on the grammar holds. The block has ended, or the model has in the middle."""
         assert self._thoughts is not None, "nothing else is waited for"
-        is_thinking = self._reader.is_thinking
-        if not self._reader.has_thought and not is_thinking:
-            return self._begin_anew()
-        if not self._has_room:
-            ends = [event for event in events if isinstance(event, GenerationEnd)]
-            if is_stopped and not ends:
-                ends = [replace(self._decoder.cut(), finish_reason=FinishReason.LENGTH)]
-            return self._ended(events, ends[0]) if ends else events
-        return events + self._write(
-            self._thoughts.ending_ids if is_thinking else self._thoughts.gap_ids
-        )
+        if self._reader.is_thinking and self._has_room:
+            return events + self._write(self._thoughts.ending_ids)
+        if self._reader.is_thinking:
+            return self._ended(events, replace(self._decoder.cut(), finish_reason=_LENGTH))
+        gap = () if self._reader.has_gap else self._thoughts.gap_ids
+        said = [event for each in events for event in _without_answer(each)]
+        self._reader.drop_answer()
+        if not self._num_left:
+            return self._ended(said, replace(self._decoder.cut(), finish_reason=_LENGTH))
+        return said + self._write(gap if self._num_left > len(gap) else ())
 
     def _begin_anew(self) -> list[GenerationEvent]:
-        """Nothing was thought, and nothing was said yet: the first request is made again."""
+        """Nothing was thought, and nothing was said yet: the first request is made again. Another
+        draw may think after all, where the grammar leaves room for it.
+        """
         self._decoder = self._make_decoder()
-        self._thoughts = None
-        self._reader = AnswerReader(replace(self._plan.rules, thoughts=None))
+        self._reader = AnswerReader(self._plan.rules)
         self._ids, self.answer_ids, self._scores = [], [], ()
         self._num_thought, self._waits = 0, False
         tokens = self._plan.tokens
-        self.request = replace(tokens, id=f"{tokens.id}-answer", num_prompt_logprobs=None)
+        self.request = replace(tokens, id=f"{self.request.id}-answer", num_prompt_logprobs=None)
         return []
+
+
+def _without_answer(event: GenerationEvent) -> Iterator[GenerationEvent]:
+    """The token that ends thoughts may begin an answer, which no grammar has held for."""
+    if isinstance(event, ReasoningDelta):
+        yield event
+    if isinstance(event, TextDelta) and event.scores:
+        yield TextDelta("", event.scores)
 
 
 def _single(step: TokenStep) -> Iterator[TokenStep]:

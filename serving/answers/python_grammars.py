@@ -25,24 +25,31 @@ def can_be_python(arguments: str) -> bool:
     return schema.keys() <= _SAYABLE and is_named and set(schema.get("required", ())) <= set(names)
 
 
-def python_call(name: str, arguments: str) -> str:
-    """The rule's body. Names that are no identifiers are left out."""
+def python_rules(rule: str, name: str, arguments: str) -> list[str]:
+    """The rules of a call, of which the first one is named `rule`, and others begin with its name.
+
+    Names that are no identifiers are left out. Linear in the schema, but for what properties share.
+    """
     whole = json.loads(arguments)
     schema = _object_of(whole)
-    shared = {key: whole[key] for key in _SHARED if key in whole}
     required = set(schema.get("required", ()))
     values = {
-        key: f"{quoted(key + '=')} %json {json.dumps(_with(shared, inner))}"
+        key: inner
         for key, inner in schema.get("properties", {}).items()
         if key.isidentifier() and inner is not False
     }
-    needed = [value for key, value in values.items() if key in required]
-    others = [value for key, value in values.items() if key not in required]
+    ordered = sorted(values, key=lambda key: key not in required)
+    num_needed = sum(key in required for key in ordered)
+    properties = [f"{rule}_value_{place}" for place in range(len(ordered))]
     if not values and schema.get("additionalProperties") is not False:
-        inner = _anything()
+        inner, lists = _anything(), list[str]()
     else:
-        inner = _list(needed, others)
-    return f'{quoted(name + "(")} {inner} ")"'
+        inner, lists = _list(rule, properties, num_needed)
+    said = [
+        f"{each}: {quoted(key + '=')} %json {json.dumps(_with_shared(whole, values[key]))}"
+        for each, key in zip(properties, ordered, strict=True)
+    ]
+    return [f'{rule}: {quoted(name + "(")} {inner} ")"', *lists, *said]
 
 
 def _object_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -56,16 +63,20 @@ def _object_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _list(needed: list[str], others: list[str]) -> str:
+def _list(rule: str, properties: list[str], num_needed: int) -> tuple[str, list[str]]:
+    """Those that are needed, then any of the others in their order; and the rules for that."""
     comma = quoted(", ")
-    if needed:
-        tail = "".join(f" ({comma} {value})?" for value in others)
-        return f" {comma} ".join(needed) + tail
-    starts = [
-        value + "".join(f" ({comma} {later})?" for later in others[place + 1 :])
-        for place, value in enumerate(others)
-    ]
-    return f"({' | '.join(starts)})?" if starts else ""
+    others = properties[num_needed:]
+    tail = "".join(f" ({comma} {each})?" for each in others)
+    if num_needed:
+        return f" {comma} ".join(properties[:num_needed]) + tail, []
+    rules: list[str] = []
+    for place, each in enumerate(others):
+        after = f"{rule}_after_{place + 1}" if place + 1 < len(others) else ""
+        first = f" | {rule}_first_{place + 1}" if after else ""
+        rules.append(f"{rule}_first_{place}: {each} {after}{first}")
+        rules.append(f"{rule}_after_{place}: ({comma} {each})? {after}")
+    return f"{rule}_first_0?" if others else "", rules
 
 
 def _anything() -> str:
@@ -73,5 +84,29 @@ def _anything() -> str:
     return f"({argument} ({quoted(', ')} {argument}){{0,{_MAX_ANY - 1}}})?"
 
 
-def _with(shared: Mapping[str, object], schema: object) -> dict[str, object]:
-    return {**shared, **schema} if isinstance(schema, Mapping) else dict(shared)
+def _with_shared(whole: Mapping[str, Any], schema: object) -> dict[str, object]:
+    """The schema with what it refers to, directly or not."""
+    inner: dict[str, object] = dict(schema) if isinstance(schema, Mapping) else {}
+    shared = {key: whole[key] for key in _SHARED if key in whole}
+    defined = shared.pop("$defs", None)
+    if isinstance(defined, Mapping):
+        needed = _referred(inner, defined)
+        shared |= {"$defs": {key: each for key, each in defined.items() if key in needed}}
+    return {**shared, **inner}
+
+
+def _referred(schema: object, defined: Mapping[str, Any]) -> set[str]:
+    needed: set[str] = set()
+    waiting: list[object] = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, str):
+            name = value.removeprefix("#/$defs/")
+            if name in defined and name not in needed and name != value:
+                needed.add(name)
+                waiting.append(defined[name])
+    return needed

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from chat_formats.tool_calls.answer_object import CALLS_KEY, TEXT_KEY
 from chat_formats.tool_calls.syntax import CallBody, CallSyntax
 from core.tool_choice import ToolChoice
-from serving.answers.python_grammars import python_call
+from serving.answers.python_grammars import python_rules
 from serving.answers.quoting import quoted
 
 # An answer that repeats itself would call without end.
@@ -55,7 +55,7 @@ class _Writer:
         rules = ["%llguidance {}", self._start(), *self._answer(), f"calls: {self._calls()}"]
         rules.append("call: " + " | ".join(f"call_{n}" for n in range(len(self._forms.tools))))
         for number, tool in enumerate(self._forms.tools):
-            rules.append(f"call_{number}: {self._call(tool)}")
+            rules += self._call(f"call_{number}", tool)
         return "\n".join(rules) + "\n"
 
     def _start(self) -> str:
@@ -72,7 +72,7 @@ class _Writer:
         return "start: ANSWER | until calls"
 
     def _answer(self) -> list[str]:
-        """What stands where nothing is called."""
+        """What stands where nothing is called: no text that a reader would take for a call."""
         syntax = self._syntax
         if self._forms.choice.is_forced:
             return []
@@ -82,15 +82,13 @@ class _Writer:
         if self._forms.structure is not None:
             return [f"answer: %json {self._forms.structure}"]
         if not syntax.opening:
-            sign = r"\[" if syntax.body is CallBody.PYTHONIC else "{"
-            return ["answer: ANSWER?", rf"ANSWER: /[^{sign}\s](?s:.*)/"]
-        if syntax.opening in self._control_ids:
-            return ["ANSWER: /(?s:.*)/"]
+            tag = f" & ~/{_pattern(syntax.tag)}(?s:.*)/" if syntax.tag else ""
+            return ["answer: ANSWER?", rf"ANSWER: /[^{{\[\s](?s:.*)/{tag}"]
         opening = _pattern(syntax.opening)
-        return [
-            f"until[lazy]: /(?s:.*){opening}/",
-            f"ANSWER: /(?s:.*)/ & ~/(?s:.*){opening}(?s:.*)/",
-        ]
+        text = f"ANSWER: /(?s:.*)/ & ~/(?s:.*){opening}(?s:.*)/"
+        if syntax.opening in self._control_ids:
+            return [text]
+        return [f"until[lazy]: /(?s:.*){opening}/", text]
 
     def _calls(self) -> str:
         """Behind the first opening."""
@@ -111,10 +109,14 @@ class _Writer:
         is_single = not self._forms.choice.is_parallel
         return "" if is_single else f"({between} call){{0,{_MAX_CALLS - 1}}}"
 
-    def _call(self, tool: ToolSchema) -> str:
+    def _call(self, rule: str, tool: ToolSchema) -> list[str]:
+        """The rules of a call of one tool, the first of which is `rule`."""
+        if self._syntax.body is CallBody.PYTHONIC:
+            return python_rules(rule, tool.name, tool.arguments)
+        return [f"{rule}: {self._json_call(tool)}"]
+
+    def _json_call(self, tool: ToolSchema) -> str:
         syntax = self._syntax
-        if syntax.body is CallBody.PYTHONIC:
-            return python_call(tool.name, tool.arguments)
         if syntax.body is CallBody.NAMED:
             sign = self._marker("[ARGS]")
             return f"{quoted(tool.name)} {sign} %json {tool.arguments}"

@@ -111,6 +111,29 @@ async def test_a_call_that_is_cut_short_says_so() -> None:
     assert ARGUMENTS.startswith(call["function"]["arguments"])
 
 
+async def test_calls_of_several_choices_have_ids_of_their_own() -> None:
+    async with served(saying(f"{CALL}\n{CALL}")) as app:
+        body, chunks = await both(app, tools=[WEATHER], n=3)
+    ids = [call["id"] for each in body["choices"] for call in each["message"]["tool_calls"]]
+    assert len(set(ids)) == 6
+    for index in range(3):
+        own = [c["delta"] for k in chunks for c in k["choices"] if c["index"] == index]
+        calls = [call for delta in own for call in delta.get("tool_calls", ())]
+        assert sum("id" in call for call in calls) == 2
+        assert {call["index"] for call in calls} == {0, 1}
+
+
+async def test_a_stop_string_in_arguments_ends_no_call() -> None:
+    async with served(saying(f"{CALL}\nrich")) as app:
+        body, chunks = await both(
+            app, tools=[WEATHER], stop=["rich"], include_stop_str_in_output=True
+        )
+    choice = body["choices"][0]
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == ARGUMENTS
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("rich", "tool_calls")
+    assert "".join(delta.get("content") or "" for delta in deltas(chunks)) == "rich"
+
+
 async def test_calls_and_their_results_go_back_into_the_prompt_with_their_ids() -> None:
     async with served(saying("ok")) as app:
         client = AsyncOpenAI(base_url=f"{app.client.base_url}/v1", api_key="none")

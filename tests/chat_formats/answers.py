@@ -9,10 +9,12 @@ from chat_formats.tool_calls.syntax import (
     MISTRAL_LIST,
     MISTRAL_NAMED,
     PYTHONIC,
+    CallBody,
     CallSyntax,
 )
 
 NAMES = frozenset({"get_weather", "f", "search.web"})
+BARE = CallSyntax("json_object", CallBody.OBJECT)
 Calls = tuple[tuple[str, str], ...]
 CITY = '{"city": "Zürich 🙂", "days": [1, 2.50, {"a": "}]\\""}]}'
 
@@ -67,6 +69,38 @@ WELL_WRITTEN = (
     Case(LLAMA3_JSON, f" \n{LLAMA_WEATHER}; {LLAMA_WEATHER}", "", ONE * 2),
     Case(LLAMA3_JSON, f"{LLAMA_WEATHER}\nThere.", "There.", ONE),
     Case(LLAMA3_JSON, "Paris is {nice}.", "Paris is {nice}."),
+    # A model of this family writes Python, whatever its template has; and the other way round.
+    Case(LLAMA3_JSON, "[f(a=1), f()]", "", (("f", '{"a": 1}'), ("f", "{}"))),
+    Case(LLAMA3_JSON, f"<|python_tag|>[f(a=1)]; {LLAMA_WEATHER}", "", (("f", '{"a": 1}'), *ONE)),
+    Case(LLAMA3_JSON, "[see](url)", "[see](url)"),
+    Case(PYTHONIC, f"<|python_start|>{LLAMA_WEATHER}<|python_end|>", "", ONE),
+    Case(PYTHONIC, f"{LLAMA_WEATHER}; [f()]\nDone.", "Done.", (*ONE, ("f", "{}"))),
+    Case(PYTHONIC, '{"type": "function", "name": "f", "parameters": {}}', "", (("f", "{}"),)),
+    Case(
+        PYTHONIC, "[f(नाम='x', e\u0301=1, ℘=2)]", "", (("f", '{"नाम": "x", "e\u0301": 1, "℘": 2}'),)
+    ),
+    # Text between calls, and space in and around arguments, are the model's own.
+    Case(
+        HERMES,
+        f"a\n{_marked(WEATHER)}\nb  c\n{_marked(WEATHER)}\n",
+        "a\nb  c",
+        ONE * 2,
+    ),
+    Case(
+        HERMES,
+        _marked('{"name": "f", "arguments": {"a": "  x\\n ", "b": "<tool_call>"}}'),
+        "",
+        (("f", '{"a": "  x\\n ", "b": "<tool_call>"}'),),
+    ),
+    Case(
+        HERMES,
+        _marked('{"name": "f", "arguments": {"a": "</tool_call>"}}'),
+        "",
+        (("f", '{"a": "</tool_call>"}'),),
+    ),
+    Case(HERMES, WEATHER, WEATHER),
+    Case(HERMES, f"[TOOL_CALLS] [{WEATHER}]", f"[TOOL_CALLS] [{WEATHER}]"),
+    Case(HERMES, f"<tool_call>{WEATHER}<tool_call>{WEATHER}", "", ONE * 2),
     Case(
         PYTHONIC,
         "[get_weather(city='Zürich', days=2)]",
@@ -141,6 +175,18 @@ MALFORMED = (
         '{"name": "unknown", "parameters": {}}',
     ),
     Case(LLAMA3_JSON, '{"name": "f"}', '{"name": "f"}'),
+    Case(LLAMA3_JSON, " <|python_ta", " <|python_ta"),
+    Case(BARE, "hello", "hello"),
+    Case(BARE, WEATHER, "", ONE),
+    Case(BARE, f"[f(a=1)]\n{WEATHER} and", "and", (("f", '{"a": 1}'), *ONE)),
+    Case(
+        LLAMA3_JSON,
+        '<|python_tag|>{"name": "f", "parameters": {"a": 1]}}',
+        "]}}",
+        (("f", '{"a": 1'),),
+    ),
+    Case(LLAMA3_JSON, "<|python_tag|><|python_tag|>[f()]", "<|python_tag|><|python_tag|>[f()]"),
+    Case(PYTHONIC, "[f()] <|python_e", "<|python_e", (("f", "{}"),)),
     Case(LLAMA3_JSON, _ECHO, _ECHO),
     Case(LLAMA3_JSON, '{"answer": 42}', '{"answer": 42}'),
     Case(LLAMA3_JSON, f"see {LLAMA_WEATHER}", f"see {LLAMA_WEATHER}"),
@@ -152,6 +198,14 @@ MALFORMED = (
     Case(PYTHONIC, "[f(a=01)]", "[f(a=01)]"),
     Case(PYTHONIC, "[f(a=__import__('os').system('x'))]", "[f(a=__import__('os').system('x'))]"),
     Case(PYTHONIC, "[g(a=1)]", "[g(a=1)]"),
+    Case(PYTHONIC, "[f(1a=1)]", "[f(1a=1)]"),
+    Case(PYTHONIC, "[f(a-b=1)]", "[f(a-b=1)]"),
+    Case(PYTHONIC, "[f(=1)]", "[f(=1)]"),
+    Case(PYTHONIC, '{"name": "g", "parameters": {}}', '{"name": "g", "parameters": {}}'),
+    Case(PYTHONIC, '{"name": "f"}', '{"name": "f"}'),
+    Case(LLAMA3_JSON, "[g(a=1)]", "[g(a=1)]"),
+    Case(LLAMA3_JSON, '[{"a": 1}]', '[{"a": 1}]'),
+    Case(LLAMA3_JSON, f"{LLAMA_WEATHER}; [g()]", "; [g()]", ONE),
     Case(PYTHONIC, "[f(a=1), g(", ", g(", (("f", '{"a": 1}'),)),
     Case(PYTHONIC, "[f(a=1), f(b=x)] and", ", f(b=x)] and", (("f", '{"a": 1}'),)),
     Case(PYTHONIC, "[f(a='", "[f(a='"),

@@ -1,5 +1,6 @@
 """A format without words for tools is given some; without tools it stays as it is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,16 @@ def test_a_template_tells_how_its_model_calls_and_thinks(
             '<|im_start|>assistant\n{"name": "probetool", "arguments": {"a": "b"}}<|im_end|>',
             CallSyntax("json_object", CallBody.OBJECT),
         ),
+        (
+            '[/INST] {"name": "probetool", "arguments": {"a": "b"}}</s>',
+            CallSyntax("json_object", CallBody.OBJECT),
+        ),
+        (
+            '<call>{"name": "probetool", "arguments": {"a": "b"}}</s>',
+            CallSyntax("json_object", CallBody.OBJECT, "<call>"),
+        ),
+        ('<|python_tag|>{"name": "probetool", "parameters": {"a": "b"}}', LLAMA3_JSON),
+        ('<tool_call>{"name": "probetool", "arguments": {"a": "b"}}</tool_call>', HERMES),
         ("<function=probetool><parameter=a>b</parameter></function>", None),
         ("called probetool with probevalue", None),
         ("", None),
@@ -79,6 +90,50 @@ def test_a_template_tells_how_its_model_calls_and_thinks(
 )
 def test_other_ways_are_read_off_a_rendered_call(rendered: str, syntax: CallSyntax | None) -> None:
     assert detect_calls(rendered) == syntax
+
+
+def test_what_an_answers_header_ends_with_opens_no_call() -> None:
+    call = '{"name": "probetool", "arguments": {"a": "b"}}'
+    rendered = f"<|user|>q<|bot|>{call}</s>"
+    bare = CallSyntax("json_object", CallBody.OBJECT)
+    assert detect_calls(rendered, "<|user|>q<|bot|>\n") == bare
+    assert detect_calls(rendered, "<|user|>q") == replace(bare, opening="<|bot|>")
+    template = (
+        "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}"
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content or '' }}"
+        "{% for c in m.tool_calls or [] %}"
+        '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}'
+        "{% endfor %}</s>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    for header in ("<|assistant|>", "<|bot|>"):
+        own = template.replace("<|{{ m.role }}|>", header).replace("<|assistant|>", header)
+        assert JinjaFormat("model", own, SPECIAL).answers.calls == bare
+
+
+@pytest.mark.parametrize("has_tools", [True, False])
+def test_qwen3_renders_what_was_thought_before_a_call(has_tools: bool) -> None:
+    """As transformers does: the thoughts of the turn under way, not those of turns before."""
+    template = (PUBLISHED / "Qwen-Qwen3-0.6B.jinja").read_text()
+    own = JinjaFormat("model", template, SPECIAL)
+    calls = tuple(ToolCall("f", f'{{"n": {n}}}', id=f"id{n}") for n in range(2))
+    history = (
+        USER,
+        Message("assistant", "old answer", reasoning="old thought"),
+        Message("user", "<think>now</think>"),
+        Message("assistant", "I look.", tool_calls=calls, reasoning="\nnew <tool_call> thought\n"),
+        Message("tool", "one", tool_call_id="id0"),
+        Message("tool", "two", tool_call_id="id1"),
+    )
+    rendered = own.render(Conversation(history, tools=(TOOL,) if has_tools else ()))
+    text = rendered.text
+    assert "old thought" not in text
+    assert "<think>\nnew <tool_call> thought\n</think>\n\nI look." in text
+    assert text.count('<tool_call>\n{"name": "f", "arguments": {"n":') == 2
+    assert "<tool_response>\none\n</tool_response>\n<tool_response>\ntwo" in text
+    silent = replace(history[3], content=None)
+    text = own.render(Conversation((*history[:3], silent, *history[4:]))).text
+    assert '<think>\nnew <tool_call> thought\n</think>\n\n<tool_call>\n{"name": "f"' in text
 
 
 def test_without_tools_nothing_changes() -> None:
