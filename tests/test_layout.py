@@ -15,7 +15,7 @@ ALLOWED = {
     "backends": {"core", "backends"},
     "serving": {"core", "chat_formats", "backends.base", "backends.embedding", "serving"},
     "api": {"core", "serving", "api"},
-    "scripts": {"core", "chat_formats", "scripts"},
+    "scripts": {"core", "chat_formats", "backends.embedding_conversion", "scripts"},
     "parity": {"core", "benchmarks.servers", "parity"},
     "benchmarks": {"core", "backends.vllm_engine", "scripts", "benchmarks"},
 }

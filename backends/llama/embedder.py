@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from backends.embedding import EmbeddingCard, InputEncoder, Vector
+from backends.embedding_conversion.gguf_keys import NORMALIZED_KEY
 from backends.embedding_encoder import encoder_of_word_pieces
 from backends.embedding_inputs import LONGEST_WINDOW, finished
 from backends.llama.bindings import LogRoute, NativeBatch, NativeModel, version
@@ -24,7 +25,6 @@ from core.errors import ModelLoadError
 _CPU_TOKENS = 128
 _GPU_TOKENS = 512
 _BATCH_INPUTS = 64
-_NORMALIZED_KEY = "jarvis.embedding.is_normalized"
 
 
 class Embedder:
@@ -99,7 +99,7 @@ class Embedder:
         model, ranks_pairs = self._model, self._context.ranks_pairs
         place = "GPU" if model.is_offloaded(self._options) else "CPU"
         # A file that does not say wants what llama.cpp's own programs do.
-        normalizes = model.metadata(_NORMALIZED_KEY) != "false"
+        normalizes = model.metadata(NORMALIZED_KEY) != "false"
         return EmbeddingCard(
             name=self._options.model_name,
             num_dimensions=self._context.num_dimensions,

@@ -2,9 +2,14 @@
 
 import asyncio
 import itertools
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
+from backends.daemon_thread import in_daemon_thread
 from backends.embedding import EmbeddingCard, InputEncoder, Vector
 from backends.embedding_inputs import refuse_invalid
 from backends.llama.embedder_thread import (
@@ -15,6 +20,8 @@ from backends.llama.embedder_thread import (
 )
 from backends.llama.options import LlamaOptions
 from backends.llama.probing import Probe
+from backends.vllm_engine.conversion import Listener
+from backends.weights_digest import weights_digest
 from core.errors import EngineFailed, EngineUnavailable, JarvisError, ModelLoadError
 from core.lifecycle import LoadProgress
 
@@ -24,22 +31,31 @@ T = TypeVar("T")
 class LlamaEmbeddingBackend:
     """Implements `backends.embedding.EmbeddingBackend`, for the loop that called `start`."""
 
-    def __init__(self, options: LlamaOptions, probe: Probe) -> None:
+    def __init__(
+        self, options: LlamaOptions, probe_of: Callable[[LlamaOptions], Probe], cache_dir: Path
+    ) -> None:
+        """The options may name a Hugging Face folder: its GGUF is made in `cache_dir`."""
         self._options = options
-        self._probe = probe
+        self._probe_of = probe_of
+        self._cache_dir = cache_dir
+        self._probe: Probe | None = None
+        self._closing = threading.Event()
+        self._folder_digest: str | None = None
         self._engine: EmbedderThread | None = None
         self._loaded: asyncio.Future[LoadedEmbedder] | None = None
         self._stopped: asyncio.Future[str] | None = None
         self._waiting: dict[int, asyncio.Future[list[Vector]]] = {}
         self._keys = itertools.count()
-        self._is_closing = False
 
     async def start(self, report: Callable[[LoadProgress], None]) -> None:
         """Raises ModelLoadError; EngineUnavailable where `close` came first."""
+        if self._options.model_path.is_dir():
+            await in_daemon_thread(partial(self._convert, Listener(report, self._closing)))
+        self._refuse_if_closed()
         report(LoadProgress("trying the embedding model in a child process"))
+        self._probe = self._probe_of(self._options)
         await self._probe.run()
-        if self._is_closing:
-            raise EngineUnavailable("the embedding engine was closed while it loaded")
+        self._refuse_if_closed()
         loop = asyncio.get_running_loop()
         self._loaded, self._stopped = loop.create_future(), loop.create_future()
         listener = EmbedderListener(
@@ -84,8 +100,9 @@ class LlamaEmbeddingBackend:
         return await asyncio.shield(self._stopped)
 
     async def close(self) -> None:
-        self._is_closing = True
-        self._probe.cancel()
+        self._closing.set()
+        if self._probe is not None:
+            self._probe.cancel()
         if self._engine is not None:
             self._engine.close()
             await asyncio.to_thread(self._engine.join)
@@ -96,13 +113,31 @@ class LlamaEmbeddingBackend:
             raise EngineUnavailable("the embedding engine has not loaded its model")
         return self._loaded.result()
 
+    def _convert(self, listener: Listener) -> None:
+        """Blocks, in a thread of its own; the options then name the GGUF."""
+        # Here and not at the top: importing gguf may take seconds.
+        from backends.embedding_conversion.converting import gguf_of_folder
+
+        folder = self._options.model_path
+        gguf = gguf_of_folder(folder, self._options.model_name, self._cache_dir, listener)
+        self._folder_digest = weights_digest(folder, listener.check)
+        self._options = replace(self._options, model_path=gguf)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closing.is_set():
+            raise EngineUnavailable("the embedding engine was closed while it loaded")
+
     def _running_engine(self) -> EmbedderThread:
         is_stopped = self._stopped is None or self._stopped.done()
-        if self._engine is None or is_stopped or self._is_closing:
+        if self._engine is None or is_stopped or self._closing.is_set():
             raise EngineUnavailable("the embedding engine takes no requests")
         return self._engine
 
     def _on_loaded(self, loaded: LoadedEmbedder) -> None:
+        if self._folder_digest is not None:
+            # Weights are known by what was given, not by what was made of it.
+            card = replace(loaded.card, weights_digest=self._folder_digest)
+            loaded = replace(loaded, card=card)
         if self._loaded is not None and not self._loaded.done():
             self._loaded.set_result(loaded)
 

@@ -11,6 +11,7 @@ import llama_cpp
 import numpy as np
 
 from backends.embedding import Vector
+from backends.embedding_conversion.word_pieces import without_phantom_space
 from backends.embedding_encoder import WordPieces
 from backends.llama.bindings import NativeBatch, NativeModel
 from backends.llama.embedder_encoder import SpecialIds
@@ -20,7 +21,6 @@ from core.setting_types import FlashAttention
 
 _VOCABULARY_WORD_PIECE = 3
 _IS_CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
-_PHANTOM_SPACE = "\u2581"
 _FLASH_ATTENTION = {FlashAttention.AUTO: -1, FlashAttention.OFF: 0, FlashAttention.ON: 1}
 _F32, _F16 = 0, 1
 _YES = "true"
@@ -132,8 +132,7 @@ def _word_piece(vocabulary: Any, token_id: int) -> str:
     text = llama_cpp.llama_vocab_get_text(vocabulary, token_id).decode("utf-8", "replace")
     if llama_cpp.llama_vocab_get_attr(vocabulary, token_id) & _IS_CONTROL:
         return str(text)
-    begins_word = text.startswith(_PHANTOM_SPACE)
-    return text.removeprefix(_PHANTOM_SPACE) if begins_word else f"##{text}"
+    return without_phantom_space(text)
 
 
 def _unknown_id(model: NativeModel) -> int:

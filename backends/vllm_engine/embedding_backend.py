@@ -23,7 +23,7 @@ class VllmEmbeddingBackend:
     """
 
     def __init__(self, settings: Settings, model_path: Path, name: str) -> None:
-        """`model_path` is a Hugging Face folder on this machine."""
+        """`model_path` is a Hugging Face folder or a GGUF on this machine."""
         model = EmbeddingModel(model_path, name)
         self._life = ProcessLife[LoadedEmbedding](partial(load_embedding, settings, model))
 

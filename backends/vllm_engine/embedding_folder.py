@@ -14,7 +14,7 @@ _WRITERS = ("ForCausalLM", "ForConditionalGeneration")
 
 def is_normalized(folder: ModelFolder) -> bool:
     """As the steps say that sentence-transformers wrote down; without any, vLLM's own default."""
-    steps = _steps(folder.path)
+    steps = steps_of(folder.path)
     return not steps or any(str(step.get("type", "")).endswith("Normalize") for step in steps)
 
 
@@ -22,7 +22,7 @@ def ranks_pairs(folder: ModelFolder) -> bool:
     """Raises ModelLoadError for a model that makes neither vectors nor one score."""
     architectures = folder.config.get("architectures") or [""]
     name = str(architectures[0])
-    if name.endswith(_WRITERS) and not _steps(folder.path):
+    if name.endswith(_WRITERS) and not steps_of(folder.path):
         raise ModelLoadError(
             f"{folder.path.name} is no embedding model: a {name} without a modules.json that says"
             " how its vectors are made"
@@ -37,7 +37,8 @@ def ranks_pairs(folder: ModelFolder) -> bool:
     return True
 
 
-def _steps(path: Path) -> list[Mapping[str, Any]]:
+def steps_of(path: Path) -> list[Mapping[str, Any]]:
+    """What modules.json lists; nothing where there is none. Raises ModelLoadError."""
     file = path / "modules.json"
     if not file.is_file():
         return []

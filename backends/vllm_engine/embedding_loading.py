@@ -1,4 +1,4 @@
-"""Owns the way from a folder to a running embedding engine: everything of a start that blocks.
+"""Owns the way from a model's path to a running embedding engine: all of a start that blocks.
 
 Runs in one thread, off the event loop. Gives up between its steps once it is cancelled.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.embedding import EmbeddingCard
+from backends.embedding_conversion.bert_folder import trained_window
 from backends.embedding_encoder import TextEncoder, encoder_of_json
 from backends.embedding_inputs import LONGEST_WINDOW
 from backends.vllm_engine.conversion import Listener
@@ -34,7 +35,7 @@ _GPU_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
-    """What is to be loaded: a Hugging Face folder, and the name it is served by."""
+    """What is to be loaded: a Hugging Face folder or a GGUF, and the name it is served by."""
 
     path: Path
     name: str
@@ -53,13 +54,8 @@ def load_embedding(
     settings: Settings, model: EmbeddingModel, listener: Listener
 ) -> LoadedEmbedding:
     """Raises ModelLoadError; EngineUnavailable where it was cancelled."""
-    if not model.path.is_dir():
-        raise ModelLoadError(
-            f"vLLM can't make vectors with {model.path.name}: give JARVIS_EMBEDDING_MODEL a"
-            " Hugging Face folder or hub id"
-        )
     prepare_environment(settings, os.environ)
-    folder = read_folder(model.path)
+    folder = read_folder(_readable(model.path, settings, listener))
     ranks = ranks_pairs(folder)
     encoder = encoder_of_json(folder.tokenizer_text)
     digest = weights_digest(model.path, listener.check)
@@ -70,7 +66,7 @@ def load_embedding(
     args = _engine_args(settings, folder, is_cpu=is_cpu())
     kinds = token_types(folder.config, encoder.encode_pair("", "")) if ranks else None
     listener.tell("starting the embedding engine's process")
-    engine = EmbeddingEngine(args, LONGEST_WINDOW, kinds)
+    engine = EmbeddingEngine(args, _longest_window(folder), kinds)
     card = EmbeddingCard(
         name=model.name,
         num_dimensions=1 if ranks else engine.num_dimensions,
@@ -82,6 +78,24 @@ def load_embedding(
         weights_digest=digest,
     )
     return LoadedEmbedding(engine, card, encoder)
+
+
+def _readable(path: Path, settings: Settings, listener: Listener) -> Path:
+    if path.is_dir():
+        return path
+    if not path.is_file():
+        raise ModelLoadError(f"there is no model file or folder {path}")
+    # Here and not at the top: importing gguf may take seconds.
+    from backends.embedding_conversion.converting import folder_of_gguf
+
+    return folder_of_gguf(path, settings.cache_dir, listener)
+
+
+def _longest_window(folder: ModelFolder) -> int:
+    """vLLM itself would take a window that is longer than the positions, and die of it."""
+    if folder.config.get("model_type") != "bert":
+        return LONGEST_WINDOW
+    return min(LONGEST_WINDOW, trained_window(folder.path, folder.config))
 
 
 def _engine_args(settings: Settings, folder: ModelFolder, *, is_cpu: bool) -> dict[str, Any]:

@@ -1,12 +1,23 @@
 """Both engines make the same vectors of the same text, and those that the model's authors meant."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.embedding_engines import EmbeddingEngine, cosines, minilm_folder
+from backends.embedding import EmbeddingCard
+from core.errors import ContextLengthExceeded
+from core.lifecycle import LoadProgress
+from tests.embedding_engines import (
+    WINDOW,
+    EmbeddingEngine,
+    cosines,
+    minilm_folder,
+    minilm_gguf,
+    opened,
+)
 from tests.parity.embedding_texts import hostile, sentences
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.engine]
@@ -29,12 +40,44 @@ async def test_the_engines_vectors_of_200_texts_point_the_same_way(
     assert found.min() >= BETWEEN_ENGINES, texts[int(found.argmin())]
 
 
+async def test_either_engine_serves_the_others_form_of_the_model_as_its_own(
+    cache: Path, llama_embedder: EmbeddingEngine, vllm_embedder: EmbeddingEngine
+) -> None:
+    texts = sentences(NUM_TEXTS)
+    ids = [llama_embedder.ids(text) for text in texts]
+    own = {each.kind: await each.embed(ids) for each in (llama_embedder, vllm_embedder)}
+    swapped = {
+        "llama": (opened("llama_cpp", minilm_folder(), cache), vllm_embedder),
+        "vllm": (opened("vllm", minilm_gguf(cache), cache), llama_embedder),
+    }
+    for kind, (backend, given_the_same) in swapped.items():
+        reports: list[LoadProgress] = []
+        await backend.start(reports.append)
+        engine = EmbeddingEngine(kind, backend)
+        vectors = await engine.embed_texts(texts)
+        assert any(each.step.startswith("converting all-MiniLM-L6-v2") for each in reports)
+        assert [engine.ids(text) for text in texts] == ids
+        for name, expected in own.items():
+            found = cosines(vectors, expected)
+            print(f"{kind} with the other's form, {name} with its own: {found.min():.8f}")
+            assert found.min() >= BETWEEN_ENGINES, texts[int(found.argmin())]
+        assert_same_card(backend.card, given_the_same.backend.card)
+        assert backend.card.weights_digest == given_the_same.backend.card.weights_digest
+        assert backend.card.name == given_the_same.backend.card.name
+        with pytest.raises(ContextLengthExceeded):
+            await engine.embed([(2000,) * (WINDOW + 1)])
+        await backend.close()
+
+
+def assert_same_card(one: EmbeddingCard, other: EmbeddingCard) -> None:
+    for fact in ("num_dimensions", "context_window", "vocabulary_size", "is_normalized"):
+        assert getattr(one, fact) == getattr(other, fact), fact
+
+
 async def test_the_cards_agree_where_clients_see_it(
     llama_embedder: EmbeddingEngine, vllm_embedder: EmbeddingEngine
 ) -> None:
-    one, other = llama_embedder.backend.card, vllm_embedder.backend.card
-    for fact in ("num_dimensions", "context_window", "vocabulary_size", "is_normalized"):
-        assert getattr(one, fact) == getattr(other, fact), fact
+    assert_same_card(llama_embedder.backend.card, vllm_embedder.backend.card)
 
 
 async def test_both_encoders_give_the_ids_of_the_models_own_tokenizer(

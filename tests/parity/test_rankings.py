@@ -59,7 +59,7 @@ async def test_both_engines_score_pairs_as_the_reference_does(cache: Path, tmp_p
     write_gguf(read_bert_folder(folder), gguf)
     expected = by_transformers(folder)
     assert np.std(expected) > 0.1, "the scores tell pairs apart"
-    for engine, path in (("llama_cpp", gguf), ("vllm", folder)):
+    for engine, path in (("llama_cpp", folder), ("vllm", gguf)):
         found = await scores(opened(engine, path, cache))
         np.testing.assert_allclose(found, expected, atol=CLOSE[engine])
 

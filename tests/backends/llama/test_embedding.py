@@ -1,6 +1,7 @@
 """What is llama.cpp's own among embedding engines: files it can't serve, and how it dies."""
 
 import asyncio
+import json
 import queue
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from backends.llama.embedder_thread import (
 from backends.llama.embedding_backend import LlamaEmbeddingBackend
 from backends.llama.options import LlamaOptions
 from core.errors import EngineFailed, EngineUnavailable, JarvisError, ModelLoadError
+from core.lifecycle import LoadProgress
 from core.settings import InferenceEngine
 from tests.embedding_engines import embedding_settings, minilm_folder, minilm_gguf, opened
 from tests.engines import MODEL
@@ -89,7 +91,7 @@ async def test_a_missing_file_is_refused_in_a_line(cache: Path, tmp_path: Path) 
 async def test_a_model_that_fails_to_load_in_process_is_a_load_error(tmp_path: Path) -> None:
     path = tmp_path / "text.gguf"
     path.write_bytes(b"no weights at all")
-    backend = LlamaEmbeddingBackend(LlamaOptions(path, "text"), NoProbe())
+    backend = LlamaEmbeddingBackend(LlamaOptions(path, "text"), lambda _: NoProbe(), tmp_path)
     with pytest.raises(ModelLoadError, match=r"could not load text\.gguf"):
         await backend.start(lambda _: None)
     with pytest.raises(EngineUnavailable):
@@ -112,8 +114,37 @@ async def test_names_that_mean_nothing_here_are_refused_by_the_right_variable(ca
     settings = embedding_settings("llama_cpp", cache)
     with pytest.raises(ModelLoadError, match="JARVIS_EMBEDDING_MODEL='no such file'"):
         await open_embedding_backend(InferenceEngine.LLAMA_CPP, "no such file", settings)
-    with pytest.raises(ModelLoadError, match="is a Hugging Face folder"):
-        await open_embedding_backend(InferenceEngine.LLAMA_CPP, str(minilm_folder()), settings)
+
+
+async def test_folders_that_hold_no_embedding_model_are_refused_in_a_line(
+    cache: Path, tmp_path: Path
+) -> None:
+    folders = {"chat": {"architectures": ["LlamaForCausalLM"]}, "other": {"model_type": "xlnet"}}
+    reasons = {"chat": "chat is no embedding model", "other": "other holds a xlnet model"}
+    for name, config in folders.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        (tmp_path / name / "tokenizer.json").write_text("{}")
+        message = await refusal(tmp_path / name, cache)
+        assert message.startswith(reasons[name])
+        assert "\n" not in message
+
+
+async def test_closing_while_it_converts_ends_the_load(tmp_path: Path) -> None:
+    backend = opened("llama_cpp", minilm_folder(), tmp_path)
+    loop, is_converting = asyncio.get_running_loop(), asyncio.Event()
+
+    def report(progress: LoadProgress) -> None:
+        if progress.step.startswith("reading"):
+            loop.call_soon_threadsafe(is_converting.set)
+
+    start = asyncio.create_task(backend.start(report))
+    await is_converting.wait()
+    await backend.close()
+    with pytest.raises(EngineUnavailable):
+        await start
+    left = (tmp_path / "converted-embeddings").glob("*")
+    assert [path for path in left if path.is_dir()] == []
 
 
 def test_an_abort_ends_a_job_between_its_batches(cache: Path) -> None:
@@ -141,7 +172,9 @@ def test_a_native_failure_ends_the_thread_with_its_reason(cache: Path) -> None:
 
 
 async def test_a_native_failure_fails_every_call_and_is_told(cache: Path) -> None:
-    backend = LlamaEmbeddingBackend(LlamaOptions(minilm_gguf(cache), "minilm"), NoProbe())
+    backend = LlamaEmbeddingBackend(
+        LlamaOptions(minilm_gguf(cache), "minilm"), lambda _: NoProbe(), cache
+    )
     await backend.start(lambda _: None)
     calls = [
         asyncio.create_task(backend.embed("x", [backend.encoder.encode("words " * 60)] * 200))

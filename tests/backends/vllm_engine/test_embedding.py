@@ -12,8 +12,8 @@ from backends.vllm_engine.embedding_folder import is_normalized, ranks_pairs
 from backends.vllm_engine.folder import read_folder
 from backends.vllm_engine.token_types import TokenTypes, token_types
 from core.errors import EngineFailed, EngineUnavailable, ModelLoadError
-from tests.embedding_engines import EmbeddingEngine, minilm_gguf, opened, vllm_embedding
-from tests.engines import Engine
+from tests.embedding_engines import EmbeddingEngine, opened, vllm_embedding
+from tests.engines import MODEL, Engine
 
 engine_test = pytest.mark.engine
 on_session_loop = pytest.mark.asyncio(loop_scope="session")
@@ -72,11 +72,23 @@ def test_models_with_one_type_of_token_are_told_of_none() -> None:
     assert token_types({"model_type": "xlm-roberta"}, (0, 2, 2, 2)) is None
 
 
-async def test_a_gguf_is_refused_in_a_line(cache: Path) -> None:
-    backend = opened("vllm", minilm_gguf(cache), cache)
-    with pytest.raises(ModelLoadError, match="give JARVIS_EMBEDDING_MODEL a Hugging Face folder"):
-        await backend.start(lambda _: None)
-    await backend.close()
+@pytest.mark.timeout(60)
+async def test_ggufs_that_hold_no_embedding_model_are_refused_in_a_line(
+    cache: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF and no more")
+    reasons = {
+        MODEL: "jarvis-tiny.gguf is no embedding model: its metadata names no pooling",
+        broken: "broken.gguf is no GGUF file, or a damaged one",
+        tmp_path / "gone.gguf": "there is no model file",
+    }
+    for path, reason in reasons.items():
+        backend = opened("vllm", path, cache)
+        with pytest.raises(ModelLoadError, match=reason) as caught:
+            await backend.start(lambda _: None)
+        assert "\n" not in str(caught.value)
+        await backend.close()
 
 
 @engine_test

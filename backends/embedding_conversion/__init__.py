@@ -1,0 +1,1 @@
+"""Embedding models of BERT's kind, converted into what the chosen engine reads."""

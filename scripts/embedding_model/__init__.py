@@ -1,1 +1,0 @@
-"""Makes a GGUF of a Hugging Face embedding model of BERT's kind."""
