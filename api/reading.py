@@ -1,30 +1,48 @@
 """Owns reading a request's body: bounded while it comes, JSON only, an object at the top."""
 
+import asyncio
 import gc
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from api.json_shape import check_shape
 from api.schemas.validation import shown
 from core.errors import InvalidValue, RequestTooLarge, UnsupportedMediaType
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 _LARGE_BYTES = 64 * 1024
 
+Read = TypeVar("Read")
 
-async def read_object(request: Request, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
-    """Raises UnsupportedMediaType, RequestTooLarge or InvalidValue; ClientDisconnect midway."""
+
+async def read_body(
+    request: Request, read: Callable[[dict[str, Any]], Read], max_bytes: int = MAX_BODY_BYTES
+) -> Read:
+    """What `read` makes of the body. A large one is read in a thread: the event loop goes on.
+
+    Raises UnsupportedMediaType, RequestTooLarge, InvalidValue, and what `read` does.
+    """
+    body = await _json_of(request, max_bytes)
+    if len(body) < _LARGE_BYTES:
+        return read(parse_object(body))
+    return await asyncio.to_thread(lambda: read(parse_object(body)))
+
+
+async def _json_of(request: Request, max_bytes: int) -> bytes:
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType(
             f"content-type is {media_type[:100]!r}; allowed is application/json"
         )
-    return parse_object(await _read(request, max_bytes))
+    return await _read(request, max_bytes)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """Strict JSON: no NaN, no Infinity, UTF-8. Raises InvalidValue."""
+    check_shape(body)
     try:
         parsed = _decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

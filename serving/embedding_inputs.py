@@ -10,6 +10,8 @@ from backends.embedding import EmbeddingCard, InputEncoder
 from core.errors import ContextLengthExceeded, InvalidValue
 
 MAX_TOTAL_TOKENS = 300_000
+# Far more than any text has that is not mostly space: words of natural language have two to five.
+_CHARACTERS_OF_A_TOKEN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def encode_inputs(
     encoded: list[tuple[int, ...]] = []
     total = 0
     for each in inputs:
+        _check_characters(each, card)
         ids = _encode(each.value, encoder)
         _check(each, ids, card)
         total += len(ids)
@@ -69,6 +72,18 @@ def encode_inputs(
             )
         encoded.append(ids)
     return encoded
+
+
+def _check_characters(each: NamedInput, card: EmbeddingCard) -> None:
+    """Before the tokenizer sees it, which lets no thread run and takes a second for a megabyte."""
+    limit = _CHARACTERS_OF_A_TOKEN * card.context_window
+    if not isinstance(each.value, tuple) and each.num_characters > limit:
+        raise ContextLengthExceeded(
+            f"{each.name} has {each.num_characters} characters; allowed are at most {limit}, for"
+            f" the context window of {card.name} holds {card.context_window} tokens. Nothing is"
+            " cut: send it in parts",
+            param=each.param,
+        )
 
 
 def _encode(value: Input, encoder: InputEncoder) -> tuple[int, ...]:

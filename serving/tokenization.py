@@ -4,14 +4,11 @@ The ids of a text are those that it would have as a prompt.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from backends.base import ModelCard, Tokenizer
 from core.errors import InvalidValue
-
-T = TypeVar("T")
 
 # Below so much, the work costs less than a hand-over to a thread.
 _INLINE_CHARACTERS = 4096
@@ -55,18 +52,13 @@ class Tokenization:
             return self._decoded(ids)
         return await asyncio.to_thread(self._decoded, ids)
 
-    async def spelled(self, ids: tuple[int, ...]) -> list[str]:
+    def spelled(self, ids: Sequence[int]) -> list[str]:
         """Each id's text; bytes that are no UTF-8 show as U+FFFD."""
-        return await self._each(self.card.vocabulary.spelling, ids)
+        return [self.card.vocabulary.spelling(token_id) for token_id in ids]
 
-    async def pieces(self, ids: tuple[int, ...]) -> list[str | list[int]]:
+    def pieces(self, ids: Sequence[int]) -> list[str | list[int]]:
         """Each id's text, or its bytes where they are no whole characters."""
-        return await self._each(self._piece, ids)
-
-    async def _each(self, read: Callable[[int], T], ids: tuple[int, ...]) -> list[T]:
-        if len(ids) <= _INLINE_IDS:
-            return [read(token_id) for token_id in ids]
-        return await asyncio.to_thread(lambda: [read(token_id) for token_id in ids])
+        return [self._piece(token_id) for token_id in ids]
 
     def _piece(self, token_id: int) -> str | list[int]:
         data = self.card.vocabulary.pieces[token_id]

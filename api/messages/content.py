@@ -31,6 +31,10 @@ class MessageContent:
         self._sequence = BlockSequence(style.rules)
         self._end: GenerationEnd | None = None
 
+    @property
+    def has_ended(self) -> bool:
+        return self._end is not None
+
     def add(self, arrived: Arrived) -> None:
         events = [event for each in arrived.values() for event in each]
         self.news = [told for event in events for told in self._sequence.feed(event)]

@@ -6,10 +6,12 @@ Knows no chat format: what one can't express is refused where it is rendered.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from api.messages.tools import tools_of
 from api.schemas.messages import (
     Block,
+    MessagesTurn,
     PromptFields,
     TextBlock,
     ThinkingBlock,
@@ -58,16 +60,20 @@ def _system(request: PromptFields) -> Iterator[Message]:
 
 
 def _turns(request: PromptFields) -> list[_Turn]:
-    turns: list[_Turn] = []
-    for index, message in enumerate(request.messages):
-        content = message.content
-        blocks = [_text_block(content)] if isinstance(content, str) else content
-        if turns and turns[-1].role == message.role:
-            last = turns.pop()
-            turns.append(_Turn(last.index, last.role, [*last.blocks, *blocks]))
-        else:
-            turns.append(_Turn(index, message.role, blocks))
-    return turns
+    numbered = enumerate(request.messages)
+    runs = groupby(numbered, key=lambda pair: pair[1].role)
+    return [_turn(list(run)) for _, run in runs]
+
+
+def _turn(run: Sequence[tuple[int, MessagesTurn]]) -> _Turn:
+    blocks = [block for _, message in run for block in _blocks(message)]
+    index, first = run[0]
+    return _Turn(index, first.role, blocks)
+
+
+def _blocks(message: MessagesTurn) -> Sequence[Block]:
+    content = message.content
+    return [_text_block(content)] if isinstance(content, str) else content
 
 
 def _text_block(text: str) -> TextBlock:

@@ -26,6 +26,9 @@ class MessageFrames:
         return b"".join(map(_frame, self._content.news))
 
     def closing(self) -> bytes:
+        """Nothing where the client left: then there is no end to tell of."""
+        if not self._content.has_ended:
+            return b""
         return _frame(self._content.ending()) + _frame({"type": "message_stop"})
 
     def error(self, error: JarvisError) -> bytes:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from api.pump import EventPump
 from api.request_log import RequestLog
 from api.responses.answer import ResponseAnswer
@@ -13,6 +15,8 @@ from core.errors import EngineFailed, EngineUnavailable, JarvisError
 from serving.generation import Generation
 
 MAX_RUNNING = 256
+# Of the JSON of what they hold: a request may hold far more than reaches the model.
+MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +26,18 @@ class _Run:
     answer: ResponseAnswer
     items: Sequence[Item]
     task: asyncio.Task[None]
+    num_bytes: int
 
 
 class BackgroundRuns:
     """Responses under way, by id. One that ends has been kept by then, and leaves."""
 
-    def __init__(self, readers: set[asyncio.Task[None]]) -> None:
+    def __init__(self, readers: set[asyncio.Task[None]], max_bytes: int = MAX_BYTES) -> None:
         """`readers` holds the tasks that read from the engine: see `api/pump.py`."""
+        self._max_bytes = max_bytes
         self._readers = readers
         self._runs: dict[str, _Run] = {}
+        self._num_bytes = 0
 
     def start(
         self, answer: ResponseAnswer, generations: Sequence[Generation], items: Sequence[Item]
@@ -40,8 +47,15 @@ class BackgroundRuns:
             raise EngineUnavailable(
                 f"{MAX_RUNNING} background responses are under way, as many as may be"
             )
+        num_bytes = len(msgspec.json.encode((items, answer.whole())))
+        if self._runs and self._num_bytes + num_bytes > self._max_bytes:
+            raise EngineUnavailable(
+                f"the background responses under way hold {self._num_bytes} bytes and this one"
+                f" {num_bytes}; allowed are {self._max_bytes} together"
+            )
         task = asyncio.create_task(self._make(answer, generations))
-        self._runs[answer.id] = _Run(answer, items, task)
+        self._runs[answer.id] = _Run(answer, items, task, num_bytes)
+        self._num_bytes += num_bytes
 
     def find(self, response_id: str) -> Record | None:
         run = self._runs.get(response_id)
@@ -56,7 +70,7 @@ class BackgroundRuns:
 
     def forget(self, response_id: str) -> bool:
         """Whether there was one. It is not kept."""
-        run = self._runs.pop(response_id, None)
+        run = self._removed(response_id)
         if run is not None:
             run.answer.keep_nothing()
             run.task.cancel()
@@ -85,4 +99,10 @@ class BackgroundRuns:
         finally:
             pump.close()
             log.end(outcome)
-            self._runs.pop(answer.id, None)
+            self._removed(answer.id)
+
+    def _removed(self, response_id: str) -> _Run | None:
+        run = self._runs.pop(response_id, None)
+        if run is not None:
+            self._num_bytes -= run.num_bytes
+        return run

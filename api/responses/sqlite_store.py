@@ -90,13 +90,15 @@ class _Rows:
     def __init__(self, path: Path, limits: StoreLimits) -> None:
         self._limits = limits
         self._database = _opened(path)
-        total = "SELECT count(*), coalesce(sum(size), 0), coalesce(max(last_use), 0) FROM responses"
-        self._count, self._num_bytes, self._last_use = self._database.execute(total).fetchone()
+        self._seen_version = -1
+        self._count = self._num_bytes = self._last_use = 0
+        self._see_others()
         self._evict()
 
     def put(self, response_id: str, body: bytes) -> None:
         if is_too_large(response_id, body, self._limits):
             return
+        self._see_others()
         self._delete(response_id)
         row = (response_id, self._next_use(), len(body), body)
         self._database.execute("INSERT INTO responses VALUES (?, ?, ?, ?)", row)
@@ -105,15 +107,33 @@ class _Rows:
         self._evict()
 
     def get(self, response_id: str) -> bytes | None:
-        use = "UPDATE responses SET last_use = ? WHERE id = ? RETURNING body"
-        found = self._database.execute(use, (self._next_use(), response_id)).fetchall()
-        return found[0][0] if found else None
+        """A disk that is full keeps nobody from reading."""
+        find = "SELECT body FROM responses WHERE id = ?"
+        found = self._database.execute(find, (response_id,)).fetchone()
+        if found is None:
+            return None
+        use = "UPDATE responses SET last_use = ? WHERE id = ?"
+        try:
+            self._database.execute(use, (self._next_use(), response_id))
+        except sqlite3.Error as error:
+            logger.warning("response=%s was read, its use not noted error=%s", response_id, error)
+        body: bytes = found[0]
+        return body
 
     def delete(self, response_id: str) -> bool:
         return self._delete(response_id)
 
     def close(self) -> None:
         self._database.close()
+
+    def _see_others(self) -> None:
+        """Counts anew where another process has written: two servers may share a file."""
+        version = self._database.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._seen_version:
+            return
+        total = "SELECT count(*), coalesce(sum(size), 0), coalesce(max(last_use), 0) FROM responses"
+        self._count, self._num_bytes, self._last_use = self._database.execute(total).fetchone()
+        self._seen_version = version
 
     def _next_use(self) -> int:
         self._last_use += 1

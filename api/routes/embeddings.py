@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from api.embedding_calls import EmbeddingCall, embedding_for, usage_of
 from api.ignored import ignored_header
 from api.openapi import body_schema
-from api.reading import read_object
+from api.reading import read_body
 from api.schemas.embeddings import EmbeddingRequest, read_embedding
 from api.schemas.validation import UnknownFields
 from serving.embedding import Embeddings
@@ -22,7 +22,7 @@ router = APIRouter()
 async def create_embeddings(request: Request) -> Response:
     """Each input's vector, in the order of the inputs, as numbers or as base64."""
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
-    body = read_embedding(await read_object(request), unknown)
+    body = await read_body(request, lambda given: read_embedding(given, unknown))
     served = embedding_for(request, body.model)
     call = EmbeddingCall(request, len(body.input))
 

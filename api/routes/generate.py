@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -13,13 +14,14 @@ from api.frames import UsageStyle
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
 from api.openapi import body_schema
-from api.reading import read_object
+from api.reading import read_body
 from api.schemas.chat import ChatRequest, read_chat
 from api.schemas.completions import CompletionRequest, read_completion
 from api.schemas.fields import SharedFields
 from api.schemas.validation import UnknownFields
 from api.served_names import ServedNames
 from api.shapes import AnswerShape, ChatShape, CompletionShape
+from core.messages import Conversation
 from core.requests import GenerationRequest, Prompt
 from serving.service import GenerationService
 
@@ -30,10 +32,15 @@ router = APIRouter()
 async def create_chat_completion(request: Request) -> Response:
     """Answers a conversation, as one body or as a stream of server-sent events."""
     unknown = _unknown_fields(request)
-    chat = read_chat(await read_object(request), unknown)
+
+    def read(given: dict[str, Any]) -> tuple[ChatRequest, Conversation]:
+        fields = read_chat(given, unknown)
+        return fields, fields.conversation
+
+    chat, conversation = await read_body(request, read)
     _names(request).check(chat.model)
     wanted = replace(
-        _wanted(chat, chat.conversation), tool_choice=chat.choice_of_tools, thinking=chat.thinking
+        _wanted(chat, conversation), tool_choice=chat.choice_of_tools, thinking=chat.thinking
     )
     generations = await _service(request).prepare(wanted)
     return await answer(request, generations, _style(request, ChatShape(), chat, unknown))
@@ -43,7 +50,7 @@ async def create_chat_completion(request: Request) -> Response:
 async def create_completion(request: Request) -> Response:
     """Continues one prompt or several: all choices of the first one, then those of the next."""
     unknown = _unknown_fields(request)
-    body = read_completion(await read_object(request), unknown)
+    body = await read_body(request, lambda given: read_completion(given, unknown))
     _names(request).check(body.model)
     service = _service(request)
     generations = [
@@ -61,7 +68,7 @@ async def render_chat(request: Request) -> Response:
     `prompt_sha256` is of the text in UTF-8; `ids_sha256` of the ids as a JSON list without spaces.
     """
     unknown = _unknown_fields(request)
-    chat = read_chat(await read_object(request), unknown)
+    chat = await read_body(request, lambda given: read_chat(given, unknown))
     _names(request).check(chat.model)
     prompt = await _service(request).render(chat.conversation, chat.choice_of_tools, chat.thinking)
     ids = list(prompt.token_ids)

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import replace
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -16,11 +17,12 @@ from api.messages.frames import MessageFrames
 from api.messages.reading import read_messages
 from api.messages.tools import structure_of, thinking_of, tool_choice_of, unbroken_tools
 from api.openapi import body_schema
-from api.reading import read_object
+from api.reading import read_body
 from api.schemas.messages import CountTokensRequest, MessagesRequest
 from api.schemas.validation import UnknownFields
 from api.served_names import ServedNames
 from core.errors import ContextLengthExceeded
+from core.messages import Conversation
 from core.requests import GenerationRequest
 from serving.generation import Generation
 from serving.service import GenerationService
@@ -32,10 +34,14 @@ router = APIRouter()
 async def create_message(request: Request) -> Response:
     """Answers a conversation, as one message or as a stream of server-sent events."""
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
-    body = read_messages(MessagesRequest, await read_object(request), unknown)
+
+    def read(given: dict[str, Any]) -> tuple[MessagesRequest, GenerationRequest]:
+        fields = read_messages(MessagesRequest, given, unknown)
+        return fields, _wanted(fields)
+
+    body, wanted = await read_body(request, read)
     names: ServedNames = request.app.state.names
     names.check(body.model)
-    wanted = _wanted(body)
     generation = await _prepared(request.app.state.service, wanted)
     style = MessageStyle(
         model_id=names.model_id,
@@ -51,11 +57,16 @@ async def create_message(request: Request) -> Response:
 async def count_message_tokens(request: Request) -> Response:
     """How many tokens the prompt of such a request has: its turns, its system text, its tools."""
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
-    body = read_messages(CountTokensRequest, await read_object(request), unknown)
+
+    def read(given: dict[str, Any]) -> tuple[CountTokensRequest, Conversation]:
+        fields = read_messages(CountTokensRequest, given, unknown)
+        return fields, conversation_of(fields)
+
+    body, conversation = await read_body(request, read)
     names: ServedNames = request.app.state.names
     names.check(body.model)
     service: GenerationService = request.app.state.service
-    prompt = await service.render(conversation_of(body), tool_choice_of(body), thinking_of(body))
+    prompt = await service.render(conversation, tool_choice_of(body), thinking_of(body))
     count = {"input_tokens": len(prompt.token_ids)}
     return JsonResponse(count, headers=_headers(request, unknown))
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from api.embedding_calls import EmbeddingCall, embedding_for, usage_of
 from api.ignored import ignored_header
 from api.openapi import body_schema
-from api.reading import read_object
+from api.reading import read_body
 from api.schemas.rerank import RerankRequest, ScoreRequest, read_rerank, read_score
 from api.schemas.validation import UnknownFields
 from serving.embedding import Scores
@@ -20,7 +20,7 @@ router = APIRouter()
 async def rerank(request: Request) -> Response:
     """The documents by their relevance to the query, the best first."""
     unknown = _unknown_fields(request)
-    body = read_rerank(await read_object(request), unknown)
+    body = await read_body(request, lambda given: read_rerank(given, unknown))
     served = embedding_for(request, body.model)
     call = EmbeddingCall(request, len(body.documents))
 
@@ -40,7 +40,7 @@ async def rerank(request: Request) -> Response:
 async def score(request: Request) -> Response:
     """A score for each pair, in the order of text_2."""
     unknown = _unknown_fields(request)
-    body = read_score(await read_object(request), unknown)
+    body = await read_body(request, lambda given: read_score(given, unknown))
     served = embedding_for(request, body.model)
     call = EmbeddingCall(request, len(body.text_2))
 

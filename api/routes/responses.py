@@ -1,6 +1,9 @@
 """POST /v1/responses, and what can be done with a response by its id."""
 
+import asyncio
 import uuid
+from collections.abc import Callable
+from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
@@ -8,7 +11,7 @@ from api.answering import reply_with
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
 from api.openapi import body_schema
-from api.reading import read_object
+from api.reading import read_body
 from api.responses.answer import ResponseAnswer
 from api.responses.conversation import made_messages
 from api.responses.facts import request_facts
@@ -26,15 +29,20 @@ from serving.service import GenerationService
 
 router = APIRouter()
 
+Made = TypeVar("Made")
+# Below so many, making messages of items costs less than a hand-over to a thread.
+_INLINE_ITEMS = 256
+
 
 @router.post("/v1/responses", openapi_extra=body_schema(ResponseRequest))
 async def create_response(request: Request) -> Response:
     """Answers items, as one body, as a stream of OpenAI's events, or in the background."""
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
-    read = read_response(await read_object(request), unknown)
+    read = await read_body(request, lambda body: read_response(body, unknown))
     _names(request).check(read.fields.model)
     items = await _all_items(request, read)
-    generations = await _service(request).prepare(_wanted(read, items))
+    wanted = await _made(lambda: _wanted(read, items), len(items))
+    generations = await _service(request).prepare(wanted)
     answer = _made_answer(request, read, items)
     headers = ignored_header(unknown)
     if read.fields.background:
@@ -49,9 +57,10 @@ async def create_response(request: Request) -> Response:
 async def count_input_tokens(request: Request) -> Response:
     """How many tokens the prompt of a response would have."""
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
-    read = read_response(await read_object(request), unknown)
+    read = await read_body(request, lambda body: read_response(body, unknown))
     _names(request).check(read.fields.model)
-    conversation = _conversation(read, await _all_items(request, read))
+    items = await _all_items(request, read)
+    conversation = await _made(lambda: _conversation(read, items), len(items))
     choice, thinking = read.calling.choice, read.fields.thinking
     prompt = await _service(request).render(conversation, choice, thinking)
     return JsonResponse(
@@ -94,6 +103,11 @@ async def _all_items(request: Request, read: ReadResponse) -> tuple[Item, ...]:
     if previous_id is None:
         return read.items
     return (*await _kept(request).history(previous_id), *read.items)
+
+
+async def _made(make: Callable[[], Made], num_items: int) -> Made:
+    """In a thread where there is much to make."""
+    return make() if num_items <= _INLINE_ITEMS else await asyncio.to_thread(make)
 
 
 def _wanted(read: ReadResponse, items: tuple[Item, ...]) -> GenerationRequest:

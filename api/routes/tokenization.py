@@ -1,23 +1,27 @@
 """POST /tokenize, /detokenize and /apply-template: prompts as text and as ids, and no answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from api.ignored import ignored_header
+from api.json_lists import written
 from api.json_response import JsonResponse
 from api.openapi import body_schema
-from api.reading import read_object
+from api.reading import read_body
 from api.schemas.chat import ChatRequest, read_chat
 from api.schemas.tokenization import (
     DetokenizeRequest,
+    TokenizeChatOptions,
     TokenizeRequest,
     read_tokenize,
     split_chat,
 )
 from api.schemas.validation import UnknownFields, validate
 from api.served_names import ServedNames
+from core.messages import Conversation
 from serving.encoding import EncodedPrompt
 from serving.service import GenerationService
 from serving.tokenization import Tokenization
@@ -28,17 +32,27 @@ router = APIRouter()
 @router.post("/tokenize", openapi_extra=body_schema(TokenizeRequest))
 async def tokenize(request: Request) -> Response:
     """The ids of a text, or of the prompt that a chat request makes."""
-    body = await read_object(request)
     unknown = _unknown_fields(request)
-    answer = _tokenized_chat if body.get("messages") is not None else _tokenized_text
-    return JsonResponse(await answer(request, body, unknown), headers=ignored_header(unknown))
+
+    def read(body: dict[str, Any]) -> TokenizeRequest | _ChatToTokenize:
+        if body.get("messages") is None:
+            return read_tokenize(body, unknown)
+        chat, options = split_chat(body)
+        return _ChatToTokenize(_read_chat(chat, unknown), options)
+
+    wanted = await read_body(request, read)
+    if isinstance(wanted, TokenizeRequest):
+        body = await _tokenized_text(request, wanted)
+    else:
+        body = await _tokenized_chat(request, wanted)
+    return JsonResponse(body, headers=ignored_header(unknown))
 
 
 @router.post("/detokenize", openapi_extra=body_schema(DetokenizeRequest))
 async def detokenize(request: Request) -> Response:
     """The text of ids, under vLLM's name and llama-server's."""
     unknown = _unknown_fields(request)
-    body = validate(DetokenizeRequest, await read_object(request), unknown)
+    body = await read_body(request, lambda given: validate(DetokenizeRequest, given, unknown))
     _check_name(request, body.model)
     text = await _tokenization(request).decode(body.tokens)
     return JsonResponse({"prompt": text, "content": text}, headers=ignored_header(unknown))
@@ -48,14 +62,33 @@ async def detokenize(request: Request) -> Response:
 async def apply_template(request: Request) -> Response:
     """The prompt that a chat request makes, as text."""
     unknown = _unknown_fields(request)
-    prompt = await _rendered(request, await read_object(request), unknown)
+    chat = await read_body(request, lambda body: _read_chat(body, unknown))
+    prompt = await _rendered(request, chat)
     return JsonResponse({"prompt": prompt.text}, headers=ignored_header(unknown))
 
 
-async def _tokenized_text(
-    request: Request, body: Mapping[str, Any], unknown: UnknownFields
-) -> dict[str, Any]:
-    wanted = read_tokenize(body, unknown)
+@dataclass(frozen=True, slots=True)
+class _ChatPrompt:
+    """A chat request, and the conversation that it holds."""
+
+    fields: ChatRequest
+    conversation: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class _ChatToTokenize:
+    """A chat request to /tokenize, with the fields that stand beside it."""
+
+    chat: _ChatPrompt
+    options: TokenizeChatOptions
+
+
+def _read_chat(body: Mapping[str, Any], unknown: UnknownFields) -> _ChatPrompt:
+    fields = read_chat(body, unknown)
+    return _ChatPrompt(fields, fields.conversation)
+
+
+async def _tokenized_text(request: Request, wanted: TokenizeRequest) -> dict[str, Any]:
     _check_name(request, wanted.model)
     tokenization = _tokenization(request)
     ids = await tokenization.encode(
@@ -65,31 +98,23 @@ async def _tokenized_text(
     )
     answer = await _answer(tokenization, ids, shows_texts=bool(wanted.return_token_strs))
     if wanted.with_pieces:
-        pieces = await tokenization.pieces(ids)
-        answer["tokens"] = [
-            {"id": token_id, "piece": piece} for token_id, piece in zip(ids, pieces, strict=True)
-        ]
+        answer["tokens"] = await written(ids, lambda some: _with_pieces(tokenization, some))
     return answer
 
 
-async def _tokenized_chat(
-    request: Request, body: Mapping[str, Any], unknown: UnknownFields
-) -> dict[str, Any]:
-    chat, options = split_chat(body)
-    ids = (await _rendered(request, chat, unknown)).token_ids
+async def _tokenized_chat(request: Request, wanted: _ChatToTokenize) -> dict[str, Any]:
+    ids = (await _rendered(request, wanted.chat)).token_ids
     tokenization = _tokenization(request)
-    if options.add_special_tokens:
+    if wanted.options.add_special_tokens:
         ids = tokenization.begun(ids)
-    return await _answer(tokenization, ids, shows_texts=bool(options.return_token_strs))
+    return await _answer(tokenization, ids, shows_texts=bool(wanted.options.return_token_strs))
 
 
-async def _rendered(
-    request: Request, body: Mapping[str, Any], unknown: UnknownFields
-) -> EncodedPrompt:
-    chat = read_chat(body, unknown)
-    _check_name(request, chat.model)
+async def _rendered(request: Request, chat: _ChatPrompt) -> EncodedPrompt:
+    fields = chat.fields
+    _check_name(request, fields.model)
     service: GenerationService = request.app.state.service
-    return await service.render(chat.conversation, chat.choice_of_tools, chat.thinking)
+    return await service.render(chat.conversation, fields.choice_of_tools, fields.thinking)
 
 
 async def _answer(
@@ -98,9 +123,14 @@ async def _answer(
     return {
         "count": len(ids),
         "max_model_len": tokenization.card.context_window,
-        "tokens": list(ids),
-        "token_strs": await tokenization.spelled(ids) if shows_texts else None,
+        "tokens": await written(ids, lambda some: some),
+        "token_strs": await written(ids, tokenization.spelled) if shows_texts else None,
     }
+
+
+def _with_pieces(tokenization: Tokenization, ids: Sequence[int]) -> list[dict[str, Any]]:
+    pieces = tokenization.pieces(ids)
+    return [{"id": token_id, "piece": piece} for token_id, piece in zip(ids, pieces, strict=True)]
 
 
 def _tokenization(request: Request) -> Tokenization:

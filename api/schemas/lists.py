@@ -3,7 +3,6 @@
 pydantic would describe each wrong item of a million.
 """
 
-import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -22,7 +21,7 @@ MAX_BIASED_IDS = 1024
 # As many as the largest vocabularies have.
 MAX_ALLOWED_IDS = 1 << 18
 MAX_ID = 2**31 - 1
-MAX_METADATA = 16
+MAX_METADATA, MAX_METADATA_NAME, MAX_METADATA_TEXT = 16, 64, 512
 _ID = re.compile(r"[0-9]{1,10}")
 
 
@@ -77,13 +76,22 @@ def _bias(value: object) -> tuple[tuple[int, float], ...]:
 def _is_bias(token_id: object, bias: object) -> bool:
     is_id = isinstance(token_id, str) and _ID.fullmatch(token_id) is not None
     is_number = isinstance(bias, int | float) and not isinstance(bias, bool)
-    return is_id and is_number and math.isfinite(bias) and abs(bias) <= LARGEST_BIAS  # type: ignore[arg-type]
+    return is_id and is_number and -LARGEST_BIAS <= bias <= LARGEST_BIAS  # type: ignore[operator]
 
 
 def _few_metadata(value: object) -> object:
-    """OpenAI's own limit; checked before the values, each of which would be described."""
-    if isinstance(value, dict) and len(value) > MAX_METADATA:
-        raise _refusal(f"allowed is an object of at most {MAX_METADATA} texts")
+    """OpenAI's own limits; checked before the values, each of which would be described."""
+    if not isinstance(value, dict):
+        return value
+    is_long = any(
+        len(name) > MAX_METADATA_NAME or (isinstance(text, str) and len(text) > MAX_METADATA_TEXT)
+        for name, text in value.items()
+    )
+    if len(value) > MAX_METADATA or is_long:
+        raise _refusal(
+            f"allowed is an object of at most {MAX_METADATA} texts of at most {MAX_METADATA_TEXT}"
+            f" characters, by names of at most {MAX_METADATA_NAME}"
+        )
     return value
 
 

@@ -37,6 +37,7 @@ _ALLOWED = {
     "too_short": "at least {min_length} items",
 }
 _MAX_SHOWN = 80
+_PIECEWISE = json.JSONEncoder(ensure_ascii=False)
 _MAX_STEP = 100
 _MAX_REMEMBERED = 50
 
@@ -55,10 +56,13 @@ class UnknownFields:
         """The body's fields that `schema` has. Raises InvalidValue for the first other one, where
         they are refused.
         """
+        known = schema.__pydantic_fields__
+        if known.keys() >= body.keys():
+            return dict(body)
         for name in body:
-            if name not in schema.model_fields:
+            if name not in known:
                 self._meet(path_of((*parents, name)))
-        return {name: value for name, value in body.items() if name in schema.model_fields}
+        return {name: value for name, value in body.items() if name in known}
 
     def _meet(self, path: str) -> None:
         if self._are_refused:
@@ -90,12 +94,17 @@ def path_of(location: tuple[int | str, ...]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as JSON writes it, shortened."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except RecursionError:
-        return "nested too deep"
-    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+    """A value as JSON writes it, shortened; of a large one no more is written than is shown."""
+    text = ""
+    for piece in _PIECEWISE.iterencode(_cut(value)):
+        text += piece[: _MAX_SHOWN + 1]
+        if len(text) > _MAX_SHOWN:
+            return text[:_MAX_SHOWN] + "…"
+    return text
+
+
+def _cut(value: object) -> object:
+    return value[: _MAX_SHOWN + 1] if isinstance(value, str) else value
 
 
 def _named(found: ErrorDetails) -> InvalidValue:

@@ -64,11 +64,11 @@ def opening(backend: EmbeddingBackend) -> OpenEmbedding:
     return open_backend
 
 
-def application(embedder: EmbeddingDelegate, **flags: str) -> FastAPI:
+def application(embedder: EmbeddingDelegate, chat: Backend | None = None, **flags: str) -> FastAPI:
     """With a chat model that is always ready soon."""
 
     async def open_chat(_: Callable[[LoadProgress], None]) -> Backend:
-        return scripted_backend()
+        return chat or scripted_backend()
 
     delegate = Delegate("llama_cpp", open_chat)
     service, is_ready = GenerationService(delegate, ServingOptions("chatml")), asyncio.Event()
@@ -92,7 +92,7 @@ async def served_over(open_backend: OpenEmbedding, **flags: str) -> AsyncIterato
     """In whichever state the embedding model is."""
     delegate = EmbeddingDelegate("llama_cpp", open_backend)
     async with (
-        listening(application(delegate, **flags)) as url,
+        listening(application(delegate, None, **flags)) as url,
         httpx.AsyncClient(base_url=url, timeout=5) as client,
     ):
         yield ServedEmbedding(client, delegate)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from api.ignored import HEADER, ignored_header
 from api.schemas.chat import ChatRequest
 from api.schemas.chat import read_chat as read_chat_body
-from api.schemas.validation import UnknownFields, path_of
+from api.schemas.validation import UnknownFields, path_of, shown
 from core.errors import InvalidValue
 
 HI = {"role": "user", "content": "hi"}
@@ -84,7 +84,7 @@ def test_a_value_that_nests_too_deep_to_be_written_is_refused_all_the_same() -> 
     nested: list[Any] = []
     for _ in range(100_000):
         nested = [nested]
-    with pytest.raises(InvalidValue, match="user is nested too deep; allowed is a string"):
+    with pytest.raises(InvalidValue, match=r"user is \[{80}…; allowed is a string"):
         read_chat({"messages": [HI], "user": nested})
 
 
@@ -102,3 +102,22 @@ def test_nothing_ignored_needs_no_header() -> None:
     unknown = UnknownFields(are_refused=False)
     read_chat_body({"messages": [HI]}, unknown)
     assert ignored_header(unknown) == {}
+
+
+def test_of_a_large_value_no_more_is_written_than_is_shown() -> None:
+    assert shown([[]] * 1_000_000) == "[" + "[], " * 19 + "[],…"
+    assert shown("a" * 16_000_000) == '"' + "a" * 79 + "…"
+    assert shown({"a": "\U0001f600\n"}) == '{"a": "\U0001f600\\n"}'
+
+
+def test_numbers_of_any_size_are_refused_and_not_converted() -> None:
+    for bias in (10**400, -(10**400), float("nan"), 101):
+        with pytest.raises(InvalidValue) as refusal:
+            read_chat({"messages": [HI], "logit_bias": {"97": bias}})
+        assert refusal.value.param == "logit_bias"
+
+
+@pytest.mark.parametrize("metadata", [{"a": "x" * 513}, {"a" * 65: "x"}])
+def test_metadata_is_as_short_as_openai_has_it(metadata: dict[str, str]) -> None:
+    with pytest.raises(InvalidValue, match="512 characters, by names of at most 64"):
+        read_chat({"messages": [HI], "metadata": metadata})

@@ -253,3 +253,12 @@ def test_no_cosine_is_above_1_by_rounding() -> None:
     found = cosines(rows, rows * 3.7)
     assert max(found) == 1.0
     assert min(found) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("num_characters", "words"), [(64 * 64, "tokens"), (64 * 64 + 1, "char")])
+async def test_what_can_not_fit_is_refused_before_it_is_encoded(
+    num_characters: int, words: str
+) -> None:
+    service = await service_over(Host())
+    with pytest.raises(ContextLengthExceeded, match=rf"input\[1\] has \d+ {words}"):
+        await service.embed("r", ["a", "x" * num_characters])

@@ -53,6 +53,8 @@ Include = Literal[
     "code_interpreter_call.outputs",
 ]
 
+ToldBack = Annotated[str | None, Field(max_length=512, description="Told back and not used.")]
+
 
 class ReasoningField(StrictObject):
     """How hard the model is to think. No summaries are written: "auto" asks for the best there is,
@@ -104,9 +106,9 @@ class ResponseRequest(SamplingFields):
     priority: int | None = Field(None, ge=-(2**31), le=2**31 - 1)
     cache_salt: str | None = Field(None, min_length=1, max_length=MAX_CACHE_SALT_CHARACTERS)
     metadata: Metadata = None
-    user: str | None = Field(None, description="Told back and not used.")
-    safety_identifier: str | None = Field(None, description="Told back and not used.")
-    prompt_cache_key: str | None = Field(None, description="Told back and not used.")
+    user: ToldBack = None
+    safety_identifier: ToldBack = None
+    prompt_cache_key: ToldBack = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = Field(
         None, description="Accepted and not used."
     )

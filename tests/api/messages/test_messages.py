@@ -6,8 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
+from api.messages.blocks import BlockRules
+from api.messages.content import MessageContent, MessageStyle
+from api.messages.frames import MessageFrames
 from backends.base import TokenRequest
 from backends.scripted import END_ID, ScriptedBackend
+from core.events import TextDelta
 from tests.api.messages.anthropic_types import (
     checked_count,
     checked_error,
@@ -272,3 +276,12 @@ async def test_a_failure_in_a_stream_is_an_error_event_and_the_end() -> None:
     kinds = [checked_event(event)["type"] for event in events]
     assert kinds[0] == "message_start"
     assert "message_stop" not in kinds
+
+
+def test_a_stream_whose_client_left_has_no_end_to_tell_of() -> None:
+    content = MessageContent(MessageStyle("jarvis-tiny", BlockRules()), 3)
+    frames = MessageFrames(content, "req_1")
+    assert frames.opening().startswith(b"event: message_start")
+    content.add({0: [TextDelta("a")]})
+    assert b"content_block_delta" in frames.of({})
+    assert frames.closing() == b""

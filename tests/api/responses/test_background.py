@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 
+from api.responses.answer import ResponseAnswer
+from api.responses.background import BackgroundRuns
+from api.responses.output import ScoreView
+from backends.scripted import byte_vocabulary
+from core.errors import EngineUnavailable
 from tests.api.responses.asking import PATH, TEXT, greeting, output_text, post, respond
 from tests.api.responses.strictly import check_response
 from tests.api.served import Served, error_of, served
@@ -144,3 +150,19 @@ async def test_one_under_way_has_failed_when_the_server_is_stopped(tmp_path: Pat
         failed = (await app.client.get(f"{PATH}/{body['id']}")).json()
         check_response(failed)
         assert failed["error"] == {"code": "server_error", "message": "the server was stopped"}
+
+
+async def test_what_those_under_way_hold_together_is_bounded() -> None:
+    def answer(name: str) -> ResponseAnswer:
+        return ResponseAnswer(name, {}, ScoreView(byte_vocabulary(), None), None)
+
+    runs, large = BackgroundRuns(set(), max_bytes=1000), [{"text": "a" * 2000}]
+    runs.start(answer("resp_1"), [], large)
+    with pytest.raises(EngineUnavailable, match="allowed are 1000 together"):
+        runs.start(answer("resp_2"), [], [])
+    while runs.find("resp_1") is not None:
+        await asyncio.sleep(0)
+    runs.start(answer("resp_3"), [], [])
+    runs.start(answer("resp_4"), [], [])
+    assert runs.forget("resp_3")
+    await runs.close()

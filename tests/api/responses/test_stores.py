@@ -4,6 +4,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,40 @@ async def test_a_file_that_fails_is_told_and_logged(
     await store.close()
     store.put("b", b"x")
     assert "the store is closed" in caplog.text
+
+
+async def test_two_servers_on_one_file_keep_no_more_than_one_would(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    one, other = SqliteStore(path, LIMITS), SqliteStore(path, LIMITS)
+    for name in "abc":
+        one.put(name, b"x")
+        assert await one.get(name) == b"x"
+        other.put(name.upper(), b"x")
+        assert await other.get(name.upper()) == b"x"
+    with closing(sqlite3.connect(path)) as database:
+        found = database.execute("SELECT id FROM responses ORDER BY last_use").fetchall()
+    assert found == [("B",), ("c",), ("C",)]
+    await one.close()
+    await other.close()
+
+
+async def test_what_can_not_be_written_is_read_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, LIMITS)
+    store.put("a", b"x")
+    assert await store.get("a") == b"x"
+    full = "CREATE TRIGGER full BEFORE UPDATE ON responses BEGIN SELECT RAISE(FAIL, 'full'); END"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(full)
+    assert await store.get("a") == b"x"
+    await store.close()
+
+
+async def test_an_id_is_text_whatever_it_holds(store: ResponseStore) -> None:
+    for name in ("'; DROP TABLE responses; --", '"', "a\x00b", "%", "_", "\u202e\U0001f600"):
+        store.put(name, b"x")
+        assert await store.get(name) == b"x"
+        assert await store.delete(name)
+    store.put("ab", b"x")
+    assert await store.get("a") is None
+    assert await store.get("a%") is None
