@@ -121,6 +121,6 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_foreign_error(request: Request, error: Exception) -> Response:
-    logger.error("path=%s error=%s", request.scope["path"], type(error).__name__, exc_info=error)
+    logger.error("path=%r error=%s", request.scope["path"], type(error).__name__, exc_info=error)
     body = error_body(_INTERNAL, "the server met an internal error")
     return _response(request, _INTERNAL, body, {})

@@ -12,7 +12,7 @@ from chat_formats.detection import load_format, template_disagreement
 from core.errors import EngineUnavailable
 from core.grammar import Grammar
 from core.lifecycle import EngineStatus
-from core.messages import Conversation
+from core.messages import Conversation, Message
 from core.requests import GenerationRequest, Prompt
 from core.sampling_defaults import NOTHING, SamplingValues, resolve
 from core.thinking import Thinking
@@ -166,9 +166,14 @@ def _make_prompter(choice: str, card: ModelCard, tokenizer: Tokenizer) -> Prompt
 
 
 def _size(prompt: Prompt) -> int:
-    """About how many characters there are to render and encode."""
+    """About how many characters there are to render and encode. Tools are always many."""
     if not isinstance(prompt, Conversation):
         return len(prompt)
-    contents = sum(len(message.content or "") + 16 for message in prompt.messages)
-    calls = sum(len(call.arguments) for m in prompt.messages for call in m.tool_calls)
-    return contents + calls + 1024 * len(prompt.tools)
+    if prompt.tools:
+        return _INLINE_CHARACTERS + 1
+    return sum(map(_message_size, prompt.messages))
+
+
+def _message_size(message: Message) -> int:
+    calls = sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
+    return len(message.content or "") + len(message.reasoning or "") + calls + 16

@@ -126,16 +126,21 @@ class EngineThread:
         route = LogRoute(self._options.log_level)
         try:
             runner = Runner(self._options, self._progress, route)
-            tokenizer = LlamaTokenizer(runner.model)
             try:
-                card = runner.describe(self._options.model_name)
-                self._listener.loaded(Loaded(card, tokenizer))
-                self._serve(runner)
+                self._describe_and_serve(runner)
             finally:
-                tokenizer.close()
                 runner.close()
         finally:
             route.close()
+
+    def _describe_and_serve(self, runner: "Runner") -> None:
+        card = runner.describe(self._options.model_name)
+        tokenizer = LlamaTokenizer(runner.model, card.vocabulary.control_tokens())
+        try:
+            self._listener.loaded(Loaded(card, tokenizer))
+            self._serve(runner)
+        finally:
+            tokenizer.close()
 
     def _progress(self, share: float) -> bool:
         self._report(f"loading {self._options.model_path.name}", share)

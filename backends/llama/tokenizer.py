@@ -5,8 +5,10 @@ thread decodes; `close` waits for calls in flight, so that the vocabulary may go
 """
 
 import threading
+from collections.abc import Iterable
 from typing import Protocol
 
+from backends.llama.control_cuts import ControlCuts
 from core.errors import EngineUnavailable
 
 
@@ -19,24 +21,34 @@ class NativeVocabulary(Protocol):
 class LlamaTokenizer:
     """Implements `backends.base.Tokenizer`. Raises EngineUnavailable after `close`."""
 
-    def __init__(self, vocabulary: NativeVocabulary) -> None:
+    def __init__(self, vocabulary: NativeVocabulary, controls: Iterable[str] = ()) -> None:
+        """`controls` are the spellings of its control tokens: without them, texts that hold many
+        take long.
+        """
         self._vocabulary: NativeVocabulary | None = vocabulary
+        self._cuts = ControlCuts(controls)
         self._num_calls = 0
         self._changed = threading.Condition()
 
     def encode(self, text: str, *, with_control: bool) -> list[int]:
-        raw = text.encode("utf-8", "replace")
         with self._changed:
             if self._vocabulary is None:
                 raise EngineUnavailable("the model was unloaded")
             vocabulary = self._vocabulary
             self._num_calls += 1
         try:
-            return vocabulary.tokenize(raw, parse_control=with_control)
+            return self._encoded(vocabulary, text, with_control)
         finally:
             with self._changed:
                 self._num_calls -= 1
                 self._changed.notify_all()
+
+    def _encoded(self, vocabulary: NativeVocabulary, text: str, with_control: bool) -> list[int]:
+        ids: list[int] = []
+        for piece in self._cuts.pieces(text) if with_control else (text,):
+            raw = piece.encode("utf-8", "replace")
+            ids += vocabulary.tokenize(raw, parse_control=with_control)
+        return ids
 
     def close(self) -> None:
         """Refuses new calls and waits for those in flight: the model may be freed then."""
