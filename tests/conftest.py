@@ -21,6 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--draws", type=int, default=400, help="draws of each kind that are compared with theory"
     )
     parser.addoption(
+        "--long", action="store_true", help="also run the tests that start several engines more"
+    )
+    parser.addoption(
         "--requests",
         type=int,
         default=1000,
@@ -29,11 +32,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a real engine get more time: one may wait for its engine to start."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of a real engine get more time: one may wait for its engine to start. Those that start
+    more engines than their promise is worth in each run are left to an option.
+    """
     for item in items:
         if item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.timeout(ENGINE_TIMEOUT_S))
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(scope="session")

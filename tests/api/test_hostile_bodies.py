@@ -25,7 +25,7 @@ from tests.engines import listening
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
 
-BODIES_AN_EXAMPLE = 160
+BODIES_AN_EXAMPLE = 80
 _AT_ONCE = 8
 _ENDS = (b"data: [DONE]", b"event: message_stop", b"response.completed", b"response.incomplete")
 

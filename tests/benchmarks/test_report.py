@@ -49,6 +49,7 @@ def test_a_line_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert list(read_lines(tmp_path / "again.jsonl")) == measurements
 
 
+@pytest.mark.timeout(60)
 def test_the_report_shows_what_was_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

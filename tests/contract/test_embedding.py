@@ -5,7 +5,6 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from backends.embedding import EmbeddingBackend
@@ -18,6 +17,7 @@ from core.errors import (
 )
 from core.lifecycle import LoadProgress
 from tests.embedding_engines import EMBEDDERS, WINDOW, EmbeddingEngine, cosines
+from tests.processes import descendants
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.engine]
 
@@ -36,12 +36,6 @@ def embedder(request: pytest.FixtureRequest) -> EmbeddingEngine:
 def fresh(request: pytest.FixtureRequest, cache: Path) -> EmbeddingEngine:
     """Not started yet."""
     return EmbeddingEngine(request.param, EMBEDDERS[request.param](cache))
-
-
-def children() -> set[int]:
-    """But for the tracker of shared memory, which Python starts once and ends with the process."""
-    ours = psutil.Process().children(recursive=True)
-    return {child.pid for child in ours if "resource_tracker" not in " ".join(child.cmdline())}
 
 
 def threads() -> set[str]:
@@ -144,7 +138,7 @@ async def test_a_backend_that_was_not_started_has_nothing(fresh: EmbeddingEngine
 async def test_closing_while_it_loads_ends_the_load_and_leaves_nothing(
     fresh: EmbeddingEngine,
 ) -> None:
-    before, running = children(), threads()
+    before, running = descendants(), threads()
     has_begun = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -156,14 +150,14 @@ async def test_closing_while_it_loads_ends_the_load_and_leaves_nothing(
     await fresh.backend.close()
     with pytest.raises(JarvisError):
         await start
-    assert children() <= before
+    assert descendants().items() <= before.items()
     assert threads() <= running
 
 
 async def test_closing_under_load_fails_what_runs_and_leaves_nothing(
     fresh: EmbeddingEngine,
 ) -> None:
-    before, running = children(), threads()
+    before, running = descendants(), threads()
     await fresh.backend.start(lambda _: None)
     calls = [asyncio.create_task(fresh.embed_texts(SENTENCES)) for _ in range(8)]
     await asyncio.sleep(0)
@@ -174,7 +168,7 @@ async def test_closing_under_load_fails_what_runs_and_leaves_nothing(
     with pytest.raises(EngineUnavailable):
         await fresh.backend.embed("late", [(1,)])
     await fresh.backend.close()
-    assert children() <= before
+    assert descendants().items() <= before.items()
     assert threads() <= running
 
 

@@ -41,14 +41,14 @@ async def test_the_engines_vectors_of_200_texts_point_the_same_way(
 
 
 async def test_either_engine_serves_the_others_form_of_the_model_as_its_own(
-    cache: Path, llama_embedder: EmbeddingEngine, vllm_embedder: EmbeddingEngine
+    cache: Path, tmp_path: Path, llama_embedder: EmbeddingEngine, vllm_embedder: EmbeddingEngine
 ) -> None:
     texts = sentences(NUM_TEXTS)
     ids = [llama_embedder.ids(text) for text in texts]
     own = {each.kind: await each.embed(ids) for each in (llama_embedder, vllm_embedder)}
     swapped = {
-        "llama": (opened("llama_cpp", minilm_folder(), cache), vllm_embedder),
-        "vllm": (opened("vllm", minilm_gguf(cache), cache), llama_embedder),
+        "llama": (opened("llama_cpp", minilm_folder(), tmp_path), vllm_embedder),
+        "vllm": (opened("vllm", minilm_gguf(cache), tmp_path), llama_embedder),
     }
     for kind, (backend, given_the_same) in swapped.items():
         reports: list[LoadProgress] = []

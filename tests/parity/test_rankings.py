@@ -64,6 +64,7 @@ async def test_both_engines_score_pairs_as_the_reference_does(cache: Path, tmp_p
         np.testing.assert_allclose(found, expected, atol=CLOSE[engine])
 
 
+@pytest.mark.long
 async def test_token_types_count_where_the_model_has_them(cache: Path, tmp_path: Path) -> None:
     folder = make_cross_encoder(tmp_path / "two-types", num_token_types=2)
     found = await scores(opened("vllm", folder, cache))

@@ -12,6 +12,7 @@ from core.errors import EngineFailed, EngineUnavailable, ModelLoadError
 from core.lifecycle import LoadProgress
 from core.sampling import SamplingPlan
 from core.settings import load_settings
+from tests.processes import descendants
 
 MODEL = Path(__file__).resolve().parents[3] / "models" / "jarvis-tiny.gguf"
 LONG = TokenRequest("long", (1, 2, 3), 4000, frozenset(), SamplingPlan(temperature=0.0))
@@ -27,15 +28,6 @@ def backend(model: Path = MODEL, **flags: str) -> VllmBackend:
     return VllmBackend(load_settings(values, environ={}, env_file=None), model)
 
 
-def descendants() -> list[str]:
-    """Processes below this one, but for the tracker that Python keeps for as long as it runs."""
-    import psutil
-
-    below = psutil.Process().children(recursive=True)
-    living = [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
-    return [p.name() for p in living if "resource_tracker" not in " ".join(p.cmdline())]
-
-
 async def beats_until(task: asyncio.Task[None]) -> int:
     """How often the loop came round while the task was not done."""
     for count in itertools.count(1):
@@ -49,6 +41,7 @@ async def beats_until(task: asyncio.Task[None]) -> int:
 async def test_a_dead_engine_process_is_told_at_once_and_leaves_nothing() -> None:
     import psutil
 
+    before = descendants()
     engine = backend()
     reports: list[LoadProgress] = []
     start = asyncio.create_task(engine.start(reports.append))
@@ -62,7 +55,8 @@ async def test_a_dead_engine_process_is_told_at_once_and_leaves_nothing() -> Non
     live = engine.generate(LONG)
     await anext(live)
     failed = asyncio.create_task(engine.wait_failed())
-    (core,) = (p for p in psutil.Process().children() if p.name().startswith("VLLM::EngineCore"))
+    own = [psutil.Process(pid) for pid in descendants().keys() - before.keys()]
+    (core,) = (process for process in own if process.name().startswith("VLLM::EngineCore"))
     core.kill()
     assert "engine process died" in await failed
     with pytest.raises(EngineFailed):
@@ -72,11 +66,12 @@ async def test_a_dead_engine_process_is_told_at_once_and_leaves_nothing() -> Non
         await anext(engine.generate(LONG))
     await engine.close()
     await engine.close()
-    assert descendants() == []
+    assert descendants() == before
 
 
 @pytest.mark.engine
 async def test_closing_while_the_engine_process_starts_leaves_nothing() -> None:
+    before = descendants()
     engine = backend()
     is_starting = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,7 +85,7 @@ async def test_closing_while_the_engine_process_starts_leaves_nothing() -> None:
     await engine.close()
     with pytest.raises(EngineUnavailable):
         await start
-    assert descendants() == []
+    assert descendants() == before
 
 
 @pytest.mark.engine

@@ -106,6 +106,7 @@ async def test_it_works_beside_a_chat_engine_at_the_same_time(
     assert answers == [alone] * 4
 
 
+@pytest.mark.long
 @engine_test
 @on_session_loop
 async def test_engines_that_start_at_the_same_time_know_their_own_processes(
@@ -121,6 +122,7 @@ async def test_engines_that_start_at_the_same_time_know_their_own_processes(
     assert len(answer.token_ids) == 4
 
 
+@pytest.mark.long
 @engine_test
 @on_session_loop
 async def test_the_death_of_its_process_fails_every_call_and_is_told(cache: Path) -> None:
