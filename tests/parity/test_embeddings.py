@@ -40,6 +40,7 @@ async def test_the_engines_vectors_of_200_texts_point_the_same_way(
     assert found.min() >= BETWEEN_ENGINES, texts[int(found.argmin())]
 
 
+@pytest.mark.long
 async def test_either_engine_serves_the_others_form_of_the_model_as_its_own(
     cache: Path, tmp_path: Path, llama_embedder: EmbeddingEngine, vllm_embedder: EmbeddingEngine
 ) -> None:
