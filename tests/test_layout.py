@@ -17,7 +17,13 @@ ALLOWED = {
     "api": {"core", "serving", "api"},
     "scripts": {"core", "chat_formats", "backends.embedding_conversion", "scripts"},
     "parity": {"core", "benchmarks.servers", "parity"},
-    "benchmarks": {"core", "backends.vllm_engine", "scripts", "benchmarks"},
+    "benchmarks": {
+        "core",
+        "backends.conversion_listener",
+        "backends.vllm_engine",
+        "scripts",
+        "benchmarks",
+    },
 }
 NESTING = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
 LLAMA_BINDINGS = {"backends/llama/bindings.py", "backends/llama/embedding_bindings.py"}

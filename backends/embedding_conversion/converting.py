@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from backends.conversion_listener import Listener
 from backends.embedding_conversion import folder_export, gguf_export
 from backends.embedding_conversion.bert_folder import read_bert_folder
 from backends.embedding_conversion.bert_gguf import read_bert_gguf
 from backends.embedding_conversion.kept import Conversion, kept
-from backends.vllm_engine.conversion import Listener
 
 _DIR = "converted-embeddings"
 

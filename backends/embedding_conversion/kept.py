@@ -3,22 +3,18 @@
 What is kept is whole or not there: it is written beside its place and renamed. Knows no format.
 """
 
-import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from backends.vllm_engine.conversion import Listener
+from backends.conversion_listener import Listener, only_one
 from core.errors import ModelLoadError
 
 CONVERTER_VERSION = 1
 _SPARE_BYTES = 64 << 20
 _BLOCK_BYTES = 8 << 20
-_LOCK_RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,7 @@ def kept(conversion: Conversion, cache: Path, listener: Listener) -> Path:
 
 
 def _made_once(conversion: Conversion, folder: Path, listener: Listener) -> Path:
-    with _only_one(folder.with_name(f"{folder.name}.lock"), listener):
+    with only_one(folder.with_name(f"{folder.name}.lock"), listener):
         if _made(folder) is None:
             _write(conversion, folder, listener)
     return _made(folder) or folder / conversion.name
@@ -97,23 +93,3 @@ def _content_key(conversion: Conversion, listener: Listener) -> str:
                 digest.update(block)
                 listener.check()
     return digest.hexdigest()
-
-
-@contextmanager
-def _only_one(lock: Path, listener: Listener) -> Iterator[None]:
-    """Waits for another process that converts the same model; a blocking flock could not be
-    cancelled.
-    """
-    with lock.open("w") as file:
-        while not _take(file):
-            listener.tell("waiting for another process that converts the same model")
-            listener.cancelled.wait(_LOCK_RETRY_S)
-        yield
-
-
-def _take(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from backends.conversion_listener import Listener
 from backends.daemon_thread import in_daemon_thread
 from backends.embedding import EmbeddingCard, InputEncoder, Vector
 from backends.embedding_inputs import refuse_invalid
@@ -20,7 +21,6 @@ from backends.llama.embedder_thread import (
 )
 from backends.llama.options import LlamaOptions
 from backends.llama.probing import Probe
-from backends.vllm_engine.conversion import Listener
 from backends.weights_digest import weights_digest
 from core.errors import EngineFailed, EngineUnavailable, JarvisError, ModelLoadError
 from core.lifecycle import LoadProgress

@@ -3,47 +3,25 @@
 A folder is whole or not there: it is written beside its place and renamed. Knows no engine.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
+from backends.conversion_listener import Listener, only_one
 from backends.vllm_engine.gguf_file import GgufModel
 from backends.vllm_engine.gguf_tokenizer import adds_bos, build_tokenizer
 from backends.vllm_engine.weights import write_config, write_model
-from core.errors import EngineUnavailable, ModelLoadError
-from core.lifecycle import LoadProgress
+from core.errors import ModelLoadError
 
 CONVERTER_VERSION = 2
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _SPARE_BYTES = 256 << 20
 _HASH_BLOCK_BYTES = 8 << 20
-_LOCK_RETRY_S = 0.5
 # generation_config.json's word for a top_k that keeps all.
 _ALL_IDS = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who follows a conversion. Setting `cancelled` makes it raise EngineUnavailable soon."""
-
-    report: Callable[[LoadProgress], None]
-    cancelled: threading.Event
-
-    def tell(self, step: str, fraction: float | None = None) -> None:
-        self.check()
-        self.report(LoadProgress(step, fraction))
-
-    def check(self) -> None:
-        if self.cancelled.is_set():
-            raise EngineUnavailable("the engine was closed while it loaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +52,7 @@ def convert(source: GgufModel, cache: Path, form: Form, listener: Listener) -> P
 
 
 def _write_once(source: GgufModel, folder: Path, form: Form, listener: Listener) -> None:
-    with _only_one(folder.with_name(f"{folder.name}.lock"), listener):
+    with only_one(folder.with_name(f"{folder.name}.lock"), listener):
         if not folder.is_dir():
             _write(source, folder, form, listener)
 
@@ -141,27 +119,6 @@ def _content_key(path: Path, cache: Path, listener: Listener) -> str:
     whole.write_text(digest.hexdigest())
     whole.replace(memo)
     return digest.hexdigest()
-
-
-@contextmanager
-def _only_one(lock: Path, listener: Listener) -> Iterator[None]:
-    """Waits for another process that converts the same file.
-
-    A blocking flock could not be cancelled, and the kernel tells of a release in no other way.
-    """
-    with lock.open("w") as file:
-        while not _take(file):
-            listener.tell("waiting for another process that converts the same model")
-            listener.cancelled.wait(_LOCK_RETRY_S)
-        yield
-
-
-def _take(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _check_space(source: GgufModel, place: Path, num_bytes: int) -> None:

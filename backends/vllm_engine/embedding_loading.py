@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backends.conversion_listener import Listener
 from backends.embedding import EmbeddingCard
 from backends.embedding_conversion.bert_folder import trained_window
 from backends.embedding_encoder import TextEncoder, encoder_of_json
 from backends.embedding_inputs import LONGEST_WINDOW
-from backends.vllm_engine.conversion import Listener
 from backends.vllm_engine.embedding_folder import is_normalized, ranks_pairs
 from backends.vllm_engine.engine_args import compute_dtype
 from backends.vllm_engine.environment import prepare_environment

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.base import ModelCard
-from backends.vllm_engine.conversion import Form, Listener, convert
+from backends.conversion_listener import Listener
+from backends.vllm_engine.conversion import Form, convert
 from backends.vllm_engine.engine_args import (
     EngineModel,
     compute_dtype,

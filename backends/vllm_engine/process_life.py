@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from backends.conversion_listener import Listener
 from backends.vllm_engine.children import child_ids
-from backends.vllm_engine.conversion import Listener
 from core.errors import (
     ConfigurationError,
     EngineFailed,

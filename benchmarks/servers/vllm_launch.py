@@ -35,7 +35,8 @@ def environ(setup: Setup) -> dict[str, str]:
 
 def flags(setup: Setup) -> list[str]:
     """vLLM's own flags for the arguments that our engine gives it, the tokenizer apart."""
-    from backends.vllm_engine.conversion import Form, Listener, convert
+    from backends.conversion_listener import Listener
+    from backends.vllm_engine.conversion import Form, convert
     from backends.vllm_engine.engine_args import EngineModel, compute_dtype, engine_args
     from backends.vllm_engine.gguf_file import read_gguf
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from backends.vllm_engine.conversion import Listener
+from backends.conversion_listener import Listener
 from core.lifecycle import LoadProgress
 
 

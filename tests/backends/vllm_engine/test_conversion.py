@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.vllm_engine.conversion import Form, Listener, convert
+from backends.conversion_listener import Listener
+from backends.vllm_engine.conversion import Form, convert
 from backends.vllm_engine.gguf_file import GgufModel, read_gguf
 from core.errors import EngineUnavailable, ModelLoadError
 from core.lifecycle import LoadProgress
