@@ -22,6 +22,7 @@ from api.request_log import RequestLog
 from api.scoring import ChoiceScores
 from api.shapes import AnswerShape, ChatShape
 from core.errors import JarvisError
+from serving.answer_source import AnswerSource
 from serving.generation import Generation
 
 PING_INTERVAL_S = 15
@@ -83,7 +84,7 @@ async def answer(
 
 async def reply_with(
     request: Request,
-    generations: Sequence[Generation],
+    generations: Sequence[AnswerSource],
     content: Content,
     frames: FrameSource | None,
     headers: Mapping[str, str],

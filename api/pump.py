@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 from core.errors import EngineFailed, JarvisError
 from core.events import GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
-from serving.generation import Generation
+from serving.answer_source import AnswerSource
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,9 @@ class EventPump:
     would let go of a task that waits.
     """
 
-    def __init__(self, generations: Sequence[Generation], running: set[asyncio.Task[None]]) -> None:
+    def __init__(
+        self, generations: Sequence[AnswerSource], running: set[asyncio.Task[None]]
+    ) -> None:
         self._arrived: Arrived = {}
         self._error: JarvisError | None = None
         self._taker: asyncio.Future[None] | None = None
@@ -58,7 +60,7 @@ class EventPump:
         for task in self._tasks:
             task.cancel()
 
-    async def _read(self, index: int, generation: Generation) -> None:
+    async def _read(self, index: int, generation: AnswerSource) -> None:
         try:
             async with aclosing(generation.events()) as events:
                 async for event in events:

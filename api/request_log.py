@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from api.pump import Arrived
 from core.events import GenerationEnd
-from serving.generation import Generation
+from serving.answer_source import AnswerSource
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 class RequestLog:
     """Facts of one request: counts, times, how each choice ended. Never any text."""
 
-    def __init__(self, request_id: str, generations: Sequence[Generation]) -> None:
+    def __init__(self, request_id: str, generations: Sequence[AnswerSource]) -> None:
         self._request_id = request_id
         self._generations = generations
         self._started_at = time.monotonic()
@@ -32,13 +32,13 @@ class RequestLog:
         """`outcome`: done, failed, or gone where the client left. Tokens that came before a
         failure or an abort count too.
         """
-        prompts = [each.prompt for each in self._generations if each.choice == 0]
+        firsts = [each for each in self._generations if each.choice == 0]
         logger.info(
             "request=%s outcome=%s prompt_tokens=%d completion_tokens=%d finish=%s "
             "first_s=%s total_s=%.3f",
             self._request_id,
             outcome,
-            sum(len(prompt.token_ids) for prompt in prompts),
+            sum(each.num_prompt_tokens for each in firsts),
             sum(each.num_completion_tokens for each in self._generations),
             ",".join(self._finishes) or "-",
             "-" if self._first_event_s is None else f"{self._first_event_s:.3f}",

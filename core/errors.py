@@ -4,6 +4,9 @@ Errors carry no HTTP status: `api/errors.py` holds the table. Library exceptions
 these at the border where the library is called.
 """
 
+from dataclasses import dataclass
+from enum import Enum, auto
+
 
 class JarvisError(Exception):
     """The root of everything this project raises on purpose."""
@@ -75,3 +78,40 @@ class EngineFailed(JarvisError):
 
 class ResponseStoreFailed(JarvisError):
     """The file in which responses are kept can't be read or written."""
+
+
+class UpstreamFault(Enum):
+    """CONNECTION: it can't be reached, or the connection broke. TIMEOUT: it took too long. STATUS:
+    it answered 429, 408, 3xx or 5xx. BROKEN: its answer is not what it should be. UNAVAILABLE: it
+    failed so often of late that it was not asked.
+    """
+
+    CONNECTION = auto()
+    TIMEOUT = auto()
+    STATUS = auto()
+    BROKEN = auto()
+    UNAVAILABLE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFailure:
+    """The facts of an UpstreamFailed: no URL and no key among them.
+
+    `status`, `media_type` and `body` are what it sent, where it sent a whole answer;
+    `retry_after_s` is what it asked for, or for how long nothing will be sent to it.
+    """
+
+    upstream: str
+    fault: UpstreamFault
+    status: int | None = None
+    media_type: str = ""
+    body: bytes = b""
+    retry_after_s: float | None = None
+
+
+class UpstreamFailed(JarvisError):
+    """Another server that was to answer did not. Yet another one may."""
+
+    def __init__(self, message: str, failure: UpstreamFailure) -> None:
+        super().__init__(message)
+        self.failure = failure

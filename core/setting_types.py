@@ -20,10 +20,11 @@ BUILT_IN_CHAT_FORMATS = (
 
 
 class InferenceEngine(StrEnum):
-    """Which engine holds the model."""
+    """Which engine holds the model. REMOTE: none here, other servers answer."""
 
     LLAMA_CPP = "llama_cpp"
     VLLM = "vllm"
+    REMOTE = "remote"
 
 
 class Accelerator(StrEnum):

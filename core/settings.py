@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     )
 
     inference_engine: InferenceEngine = Field(
-        InferenceEngine.LLAMA_CPP, description="The engine that holds the model: llama_cpp or vllm."
+        InferenceEngine.LLAMA_CPP,
+        description="The engine that holds the model: llama_cpp, vllm, or remote, with which other"
+        " servers alone answer (JARVIS_UPSTREAMS_FILE or VLLM_BASE_URL).",
     )
     model_name: str = Field(
         "models/jarvis-tiny.gguf",
@@ -278,6 +280,32 @@ class Settings(BaseSettings):
     )
     vllm_extra_args: JsonObject | None = Field(
         None, description="vLLM: any other engine argument by its name, as a JSON object."
+    )
+
+    upstreams_file: UserPath | None = Field(
+        None,
+        description="A TOML file that names other servers, to answer for further models and where"
+        " an engine can't: see upstreams.example.toml. Empty: upstreams.toml, where there is one.",
+    )
+    vllm_base_url: str | None = Field(
+        None,
+        description="The URL of a vLLM server, such as http://gpu-box:8000/v1: an upstream named"
+        " vllm.",
+    )
+    vllm_default_model: str | None = Field(
+        None, description="That server's model for requests that name none."
+    )
+    vllm_api_key: SecretStr | None = Field(
+        None, description="That server's API key. Never printed."
+    )
+    vllm_timeout_seconds: float = Field(
+        600, gt=0, description="The longest that a request to that server may take."
+    )
+    vllm_verify_ssl: bool = Field(
+        True, description="Check that server's certificate: true or false."
+    )
+    vllm_max_retries: int = Field(
+        2, ge=0, le=10, description="How often a request that failed there is sent again."
     )
 
     hf_token: SecretStr | None = Field(

@@ -10,8 +10,19 @@ from dotenv import dotenv_values
 from core.errors import ConfigurationError
 
 PREFIX = "JARVIS_"
-FOREIGN_VARIABLES = ("HF_TOKEN", "DEBUG", "LLAMA_LOG_LEVEL", "VLLM_LOGGING_LEVEL")
-_SECRET_VARIABLES = ("HF_TOKEN",)
+FOREIGN_VARIABLES = (
+    "HF_TOKEN",
+    "DEBUG",
+    "LLAMA_LOG_LEVEL",
+    "VLLM_LOGGING_LEVEL",
+    "VLLM_BASE_URL",
+    "VLLM_DEFAULT_MODEL",
+    "VLLM_API_KEY",
+    "VLLM_TIMEOUT_SECONDS",
+    "VLLM_VERIFY_SSL",
+    "VLLM_MAX_RETRIES",
+)
+_SECRET_VARIABLES = ("HF_TOKEN", "VLLM_API_KEY")
 _FLAGS, _ENVIRONMENT = "the command line", "the environment"
 
 

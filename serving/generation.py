@@ -61,6 +61,10 @@ class Generation:
         return AnswerDecoder(self._host.card.vocabulary, task.rules, len(task.prompt.token_ids))
 
     @property
+    def num_prompt_tokens(self) -> int:
+        return len(self.prompt.token_ids)
+
+    @property
     def num_completion_tokens(self) -> int:
         """Those that came until now, also of an answer that was cut short."""
         return self._progress.num_tokens

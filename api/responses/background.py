@@ -12,7 +12,7 @@ from api.responses.answer import ResponseAnswer
 from api.responses.records import Record
 from api.schemas.responses.items import Item
 from core.errors import EngineFailed, EngineUnavailable, JarvisError
-from serving.generation import Generation
+from serving.answer_source import AnswerSource
 
 MAX_RUNNING = 256
 # Of the JSON of what they hold: a request may hold far more than reaches the model.
@@ -40,7 +40,7 @@ class BackgroundRuns:
         self._num_bytes = 0
 
     def start(
-        self, answer: ResponseAnswer, generations: Sequence[Generation], items: Sequence[Item]
+        self, answer: ResponseAnswer, generations: Sequence[AnswerSource], items: Sequence[Item]
     ) -> None:
         """Raises EngineUnavailable where too many are under way."""
         if len(self._runs) >= MAX_RUNNING:
@@ -84,7 +84,7 @@ class BackgroundRuns:
             run.task.cancel()
         await asyncio.gather(*(run.task for run in runs), return_exceptions=True)
 
-    async def _make(self, answer: ResponseAnswer, generations: Sequence[Generation]) -> None:
+    async def _make(self, answer: ResponseAnswer, generations: Sequence[AnswerSource]) -> None:
         pump = EventPump(generations, self._readers)
         log = RequestLog(answer.id, generations)
         outcome = "gone"

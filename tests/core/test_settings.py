@@ -68,7 +68,7 @@ def test_a_dollar_sign_in_the_file_stays(tmp_path: Path) -> None:
 def test_a_bad_value_is_named_with_what_is_allowed() -> None:
     line = refusal(JARVIS_INFERENCE_ENGINE="vlm")
     assert "JARVIS_INFERENCE_ENGINE='vlm' (the environment)" in line
-    assert "'llama_cpp' or 'vllm'" in line
+    assert "'llama_cpp', 'vllm' or 'remote'" in line
     assert "did you mean vllm?" in line
 
 
