@@ -147,7 +147,7 @@ class UpstreamHost(Protocol):
     def plan(self) -> UpstreamPlan: ...
 
     async def find(self, name: str | None) -> tuple[Place, ...]:
-        """Where a model can be had, those asked first first; none where nobody has it.
+        """Where a model can be had, in the order they are asked; none where nobody has it.
 
         `NAME://model` and `NAME/model` with an upstream's name or kind, or a bare name from the
         lists; a name that no list holds makes stale lists be asked for again. None or an empty

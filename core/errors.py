@@ -115,3 +115,19 @@ class UpstreamFailed(JarvisError):
     def __init__(self, message: str, failure: UpstreamFailure) -> None:
         super().__init__(message)
         self.failure = failure
+
+
+class UpstreamRefused(RequestError):
+    """Another server that was to answer can't serve the request as it was sent, and said why.
+
+    `body` is what it sent, with its media type.
+    """
+
+    def __init__(
+        self, message: str, upstream: str, status: int, media_type: str, body: bytes
+    ) -> None:
+        super().__init__(message)
+        self.upstream = upstream
+        self.status = status
+        self.media_type = media_type
+        self.body = body

@@ -17,6 +17,11 @@ class AnswerSource(Protocol):
         ...
 
     @property
+    def max_tokens(self) -> int | None:
+        """The most that it will have; None where that is not known."""
+        ...
+
+    @property
     def num_prompt_tokens(self) -> int:
         """0 until it is known, where another server counts them."""
         ...

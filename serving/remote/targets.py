@@ -1,7 +1,7 @@
 """Owns who answers for a model's name: this process, other servers, and then what stands in."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from backends.upstream import Place, UpstreamHost
 
@@ -24,34 +24,47 @@ class RemoteTarget:
 Target = LocalTarget | RemoteTarget
 
 
-class ModelRouter:
-    """Finds targets. `host` is None where there are no upstreams."""
+class LocalNames(Protocol):
+    """The names of a model in this process."""
 
-    def __init__(self, host: UpstreamHost | None, is_local: Callable[[str], bool]) -> None:
-        """`is_local` tells whether a name is one of those that are served here."""
+    @property
+    def accepts_any(self) -> bool:
+        """Whether a name that nobody has is taken for this model's."""
+        ...
+
+    def lists(self, name: str) -> bool: ...
+
+
+class ModelRouter:
+    """Finds targets among this process's names and those of the upstreams behind `host`."""
+
+    def __init__(self, host: UpstreamHost) -> None:
         self.host = host
-        self._is_local = is_local
 
     async def targets(
-        self, name: str | None, *, has_local: bool, has_fallbacks: bool
+        self, name: str | None, local: LocalNames | None, *, has_fallbacks: bool = True
     ) -> tuple[Target, ...]:
         """Those to ask, in order; none where nobody has the model.
 
-        `has_local`: an engine here can answer what is asked. Its own names go before those of
-        upstreams; no name means its model, or the upstreams' default one where it is not there.
+        `local` is None where no engine here can answer what is asked. Its own names go before those
+        of upstreams; no name means its model, or without it the upstreams' default one.
         """
-        chosen = await self._target(name or "", has_local=has_local)
-        if chosen is None or self.host is None or not has_fallbacks:
-            return () if chosen is None else (chosen,)
+        chosen = await self._target(name or "", local)
+        if chosen is None:
+            return ()
         targets = [chosen]
-        for fallback in self.host.plan.fallbacks_of(name or ""):
-            target = await self._target(fallback, has_local=has_local)
+        fallbacks = self.host.plan.fallbacks_of(name or "") if has_fallbacks else ()
+        for fallback in fallbacks:
+            target = await self._target(fallback, local)
             if target is not None and target not in targets:
                 targets.append(target)
         return tuple(targets)
 
-    async def _target(self, name: str, *, has_local: bool) -> Target | None:
-        if has_local and (not name or self._is_local(name)):
+    async def _target(self, name: str, local: LocalNames | None) -> Target | None:
+        if local is not None and (not name or local.lists(name)):
             return LocalTarget(name or None)
-        places = () if self.host is None else await self.host.find(name)
-        return RemoteTarget(name, places) if places else None
+        if places := await self.host.find(name):
+            return RemoteTarget(name or places[0].model, places)
+        if local is not None and local.accepts_any:
+            return LocalTarget(name)
+        return None

@@ -1,0 +1,213 @@
+"""Owns the answers of other servers to requests that this one understands, as events.
+
+What passes through as it came is not made here. Knows no HTTP library.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from pydantic import SecretStr
+
+from backends.upstream import (
+    Place,
+    StreamedReply,
+    UpstreamCall,
+    UpstreamHost,
+    UpstreamReply,
+    WholeReply,
+)
+from core.errors import RequestError, UpstreamFailed, UpstreamRefused
+from core.events import GenerationEnd, GenerationEvent
+from core.messages import Conversation
+from core.requests import GenerationRequest
+from core.upstreams import UpstreamKind
+from serving.remote.chat_events import AskedFor, ChatEvents, broken_answer
+from serving.remote.chunks import DONE, event_data
+from serving.remote.prompt_start import conversation_start, plain_start
+from serving.remote.request_body import chat_body, completion_body, encoded
+from serving.remote.targets import RemoteTarget
+from serving.remote.written_messages import Body
+
+_MAX_MESSAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What is sent to servers of one kind."""
+
+    places: tuple[Place, ...]
+    body: Body
+
+
+class RemoteAnswers:
+    """Makes answers of all upstreams."""
+
+    def __init__(self, host: UpstreamHost) -> None:
+        self._host = host
+
+    def prepare(
+        self,
+        request: GenerationRequest,
+        target: RemoteTarget,
+        on_begin: Callable[[str], None],
+        client_key: SecretStr | None = None,
+    ) -> "RemoteAnswer":
+        """`on_begin` is told the upstream's name when its answer has begun.
+
+        Places whose kind of server can't honour the request are left out. Raises UnsupportedField
+        or InvalidValue where none can.
+        """
+        attempts: list[_Attempt] = []
+        refusals: list[RequestError] = []
+        for kind, places in groupby(target.places, lambda each: self._host.kind_of(each.upstream)):
+            try:
+                attempts.append(_Attempt(tuple(places), _body(request, kind)))
+            except RequestError as error:
+                refusals.append(error)
+        if not attempts:
+            raise refusals[0]
+        return RemoteAnswer(self._host, request, tuple(attempts), on_begin, client_key)
+
+
+class RemoteAnswer:
+    """One choice. Nothing is sent before `events` is iterated; closing that ends the request."""
+
+    choice = 0
+
+    def __init__(
+        self,
+        host: UpstreamHost,
+        request: GenerationRequest,
+        attempts: tuple[_Attempt, ...],
+        on_begin: Callable[[str], None],
+        client_key: SecretStr | None,
+    ) -> None:
+        self._host = host
+        self._request = request
+        self._attempts = attempts
+        self._on_begin = on_begin
+        self._client_key = client_key
+        self._read: ChatEvents | None = None
+
+    @property
+    def max_tokens(self) -> int | None:
+        return self._request.max_tokens
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return 0 if self._read is None else self._read.num_prompt_tokens
+
+    @property
+    def num_completion_tokens(self) -> int:
+        return 0 if self._read is None else self._read.num_completion_tokens
+
+    async def events(self) -> AsyncGenerator[GenerationEvent, None]:
+        """As AnswerSource has it. Raises UpstreamRefused too, before the first event."""
+        reply = await self._reply()
+        asked = AskedFor(self._request.ending.stop, self._request.tool_choice)
+        read = self._read = ChatEvents(reply.upstream, asked)
+        if isinstance(reply, WholeReply):
+            _check(reply)
+            self._on_begin(reply.upstream)
+            for event in [*read.feed(reply.body), *read.end()]:
+                yield event
+            return
+        async with aclosing(reply.events):
+            self._on_begin(reply.upstream)
+            async with aclosing(_events(reply, read)) as events:
+                async for event in events:
+                    yield event
+
+    async def _reply(self) -> UpstreamReply:
+        """Of the first kind of server that answers."""
+        failure: UpstreamFailed | None = None
+        for attempt in self._attempts:
+            try:
+                return await self._host.send(self._call(attempt.body), attempt.places)
+            except UpstreamFailed as error:
+                failure = error
+        assert failure is not None
+        raise failure
+
+    def _call(self, body: Body) -> UpstreamCall:
+        prompt = self._request.prompt
+        is_chat = isinstance(prompt, Conversation)
+        start = (
+            conversation_start(prompt) if isinstance(prompt, Conversation) else plain_start(prompt)
+        )
+        return UpstreamCall(
+            id=self._request.id,
+            path="chat/completions" if is_chat else "completions",
+            fields=encoded(body),
+            is_stream=True,
+            prompt_start=start,
+            client_key=self._client_key,
+        )
+
+
+def _body(request: GenerationRequest, kind: UpstreamKind) -> Body:
+    if isinstance(request.prompt, Conversation):
+        return chat_body(request, request.prompt, kind)
+    return completion_body(request, kind)
+
+
+async def _events(reply: StreamedReply, read: ChatEvents) -> AsyncGenerator[GenerationEvent, None]:
+    """Those of a whole stream."""
+    async for item in reply.events:
+        for event in _told(item, read):
+            if isinstance(event, GenerationEnd):
+                await _let_end(reply)
+                yield event
+                return
+            yield event
+    raise broken_answer(reply.upstream, "its stream ended without saying so")
+
+
+def _told(item: bytes, read: ChatEvents) -> Iterator[GenerationEvent]:
+    """What whole events of a stream say, to the answer's end at most."""
+    for data in event_data(item):
+        if data.strip() == DONE:
+            yield from read.end()
+            return
+        yield from read.feed(data)
+
+
+async def _let_end(reply: StreamedReply) -> None:
+    """A stream that is read to its end was a good one, and its connection can be used again; but
+    nothing behind the answer is waited for more than once, or spoils it.
+    """
+    with suppress(UpstreamFailed):
+        await anext(reply.events, None)
+
+
+def _check(reply: WholeReply) -> None:
+    """Raises UpstreamRefused, or UpstreamFailed for a status that tells nothing."""
+    if 400 <= reply.status < 500:
+        raise UpstreamRefused(
+            f"the upstream {reply.upstream} refused the request: {_message(reply)}",
+            upstream=reply.upstream,
+            status=reply.status,
+            media_type=reply.media_type,
+            body=reply.body,
+        )
+    if not 200 <= reply.status < 300:
+        raise broken_answer(reply.upstream, f"its status is {reply.status}")
+
+
+def _message(reply: WholeReply) -> str:
+    """The server's own words, wherever it puts them."""
+    try:
+        body: Any = msgspec.json.decode(reply.body)
+    except (msgspec.MsgspecError, RecursionError):
+        body = None
+    for _ in range(2):
+        fields = body if isinstance(body, dict) else {}
+        found = fields.get("message") or fields.get("error") or fields.get("detail")
+        if isinstance(found, str):
+            return found[:_MAX_MESSAGE]
+        body = found
+    return f"status {reply.status}"

@@ -1,0 +1,97 @@
+"""Owns an answer that several can give: the first that begins it gives it whole.
+
+Knows neither engines nor servers: each attempt is passed in.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+
+from core.errors import EngineFailed, EngineUnavailable, JarvisError, RequestError, UpstreamFailed
+from core.events import GenerationEvent
+from serving.answer_source import AnswerSource
+
+# Refuses, or accepts; no engine works yet. Raises RequestError, or what another attempt follows.
+Attempt = Callable[[], Awaitable[AnswerSource]]
+# What says nothing of the request: another one may answer it.
+PASSED_ON = (EngineUnavailable, EngineFailed, UpstreamFailed)
+
+
+class AnswerChain:
+    """One choice of a request: an AnswerSource that goes from one attempt to the next until the
+    first event has come. After it, a failure is the answer's.
+    """
+
+    def __init__(self, attempts: Sequence[Attempt], on_pass: Callable[[JarvisError], None]) -> None:
+        """`on_pass` is told of each attempt that failed before it began."""
+        self._rest = list(attempts)
+        self._on_pass = on_pass
+        self._source: AnswerSource | None = None
+        self._failure: JarvisError | None = None
+
+    @property
+    def choice(self) -> int:
+        return 0
+
+    @property
+    def max_tokens(self) -> int | None:
+        return None if self._source is None else self._source.max_tokens
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return 0 if self._source is None else self._source.num_prompt_tokens
+
+    @property
+    def num_completion_tokens(self) -> int:
+        return 0 if self._source is None else self._source.num_completion_tokens
+
+    async def prepare(self) -> None:
+        """The first attempt that is not unavailable at once. Raises RequestError, or the last one's
+        failure.
+        """
+        failure: JarvisError | None = None
+        while self._rest:
+            try:
+                self._source = await self._rest.pop(0)()
+                return
+            except PASSED_ON as error:
+                failure = error
+                self._on_pass(error)
+            except RequestError as error:
+                # What stands in can't take it; what it stands in for failed first.
+                raise failure or error from error
+        assert failure is not None, "a chain has an attempt"
+        raise failure
+
+    async def events(self) -> AsyncGenerator[GenerationEvent, None]:
+        """As every AnswerSource's; to be called after `prepare`."""
+        while (failure := self._failure) is None or await self._goes_on(failure):
+            async with aclosing(self._events_of_one()) as events:
+                async for event in events:
+                    yield event
+            if self._failure is None:
+                return
+
+    async def _events_of_one(self) -> AsyncGenerator[GenerationEvent, None]:
+        """Those of the attempt that was prepared. One that fails before the first is remembered."""
+        assert self._source is not None, "prepared before"
+        self._failure, has_begun = None, False
+        try:
+            async with aclosing(self._source.events()) as events:
+                async for event in events:
+                    has_begun = True
+                    yield event
+        except PASSED_ON as error:
+            if has_begun:
+                raise
+            self._failure = error
+            self._on_pass(error)
+
+    async def _goes_on(self, failure: JarvisError) -> bool:
+        """Raises the failure where nobody is left who can take the request."""
+        if not self._rest:
+            raise failure
+        try:
+            await self.prepare()
+        except RequestError:
+            raise failure from None
+        return True
