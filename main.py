@@ -9,8 +9,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -23,9 +24,14 @@ from backends.delegate import Delegate
 from backends.embedding import EmbeddingBackend
 from backends.embedding_choice import open_embedding_backend
 from backends.embedding_delegate import EmbeddingDelegate
+from backends.remote.host import RemoteHost
+from backends.remote.plan import DEFAULT_FILE, plan_of
+from backends.remote.report import check_report
 from core.errors import ConfigurationError
 from core.lifecycle import LoadProgress
-from core.settings import Settings, load_settings
+from core.settings import InferenceEngine, Settings, load_settings
+from core.settings_sources import read_env_file
+from core.upstreams import UpstreamPlan
 from serving.embedding import EmbeddingService
 from serving.service import GenerationService, ServingOptions
 
@@ -39,20 +45,25 @@ _VARIABLES = {
     "context_window": "JARVIS_MODEL_CONTEXT_WINDOW",
 }
 _BACKLOG = 2048
+# What they say in detail holds URLs and headers, and so keys.
+_QUIET_LOGGERS = ("httpx2", "httpcore2", "hpack")
 # Longer than clients keep idle connections (5 s in httpx): else both may give one up at once, and
 # a request sent at that moment is lost.
 _KEEP_ALIVE_S = 75
+_EXIT_UNREACHABLE = 1
 _EXIT_CONFIGURATION = 2
 
 
 def main(arguments: Sequence[str], environ: dict[str, str]) -> int:
-    """Serves until told to stop. Returns the exit code."""
+    """Serves until told to stop, or only checks. Returns the exit code."""
     try:
-        settings = settings_from(arguments, environ)
-        with listen(settings.host, settings.port) as listener:
-            configure_logging(settings)
-            app = build_app(settings)
-            print(f"serving on {url_of(settings.host, listener)}", flush=True)
+        start = start_from(arguments, environ)
+        configure_logging(start.settings)
+        if start.is_check:
+            return check(start)
+        with listen(start.settings.host, start.settings.port) as listener:
+            app = build_app(start)
+            print(f"serving on {url_of(start.settings.host, listener)}", flush=True)
             serve(app, listener)
     except ConfigurationError as error:
         print(f"configuration: {error}", file=sys.stderr)
@@ -60,7 +71,16 @@ def main(arguments: Sequence[str], environ: dict[str, str]) -> int:
     return 0
 
 
-def settings_from(arguments: Sequence[str], environ: dict[str, str]) -> Settings:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a start was asked for."""
+
+    settings: Settings
+    plan: UpstreamPlan
+    is_check: bool = False
+
+
+def start_from(arguments: Sequence[str], environ: Mapping[str, str]) -> Start:
     """Raises ConfigurationError; exits on --help and on unknown flags, as argparse does."""
     given = vars(parser().parse_args(arguments))
     env_file: Path | None = given["env_file"]
@@ -69,7 +89,20 @@ def settings_from(arguments: Sequence[str], environ: dict[str, str]) -> Settings
     elif not env_file.is_file():
         raise ConfigurationError(f"--env-file {env_file}: there is no such file")
     flags = {_VARIABLES[name]: given[name] for name in _VARIABLES if given[name] is not None}
-    return load_settings(flags, environ=environ, env_file=env_file)
+    settings = load_settings(flags, environ=environ, env_file=env_file)
+    in_file = {} if env_file is None else read_env_file(env_file)
+    plan = plan_of(settings, {**in_file, **environ}, _ROOT / DEFAULT_FILE)
+    return Start(settings, plan, given["check"])
+
+
+def check(start: Start) -> int:
+    """Prints how the upstreams do. Returns 0 where all can be used, else 1."""
+    settings = start.settings
+    is_local = settings.inference_engine is not InferenceEngine.REMOTE
+    names = (settings.served_model_id, *settings.model_aliases) if is_local else ()
+    text, is_good = asyncio.run(check_report(start.plan, names))
+    print(text)
+    return 0 if is_good else _EXIT_UNREACHABLE
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="All settings are in .env.example, to be copied to .env.",
         allow_abbrev=False,
     )
-    flags.add_argument("--engine", metavar="ENGINE", help="llama_cpp or vllm")
+    flags.add_argument("--engine", metavar="ENGINE", help="llama_cpp, vllm or remote")
     flags.add_argument("--model", help="a GGUF file, a Hugging Face folder, or a hub id")
     flags.add_argument("--host", metavar="ADDRESS", help="where to listen")
     flags.add_argument("--port", help="where to listen; 0 picks a free port")
@@ -89,6 +122,9 @@ def parser() -> argparse.ArgumentParser:
     )
     flags.add_argument("--context-window", metavar="TOKENS", help="prompt and answer together")
     flags.add_argument("--env-file", metavar="FILE", type=Path, help="read instead of .env")
+    flags.add_argument(
+        "--check", action="store_true", help="say which upstreams answer, and serve nothing"
+    )
     return flags
 
 
@@ -100,6 +136,8 @@ def configure_logging(settings: Settings) -> None:
         stream=sys.stderr,
     )
     logging.getLogger("vllm").setLevel(settings.vllm_logging_level)
+    for name in _QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if settings.debug else logging.WARNING)
 
 
@@ -121,37 +159,54 @@ def url_of(host: str, listener: socket.socket) -> str:
     return f"http://{shown}:{listener.getsockname()[1]}"
 
 
-def build_app(settings: Settings) -> FastAPI:
-    """The application, with its engines loading in the background from its start on.
+def build_app(start: Start) -> FastAPI:
+    """The application. From its start on, its engines load in the background, and upstreams are
+    looked at.
 
     Raises ConfigurationError.
     """
+    settings = start.settings
+    delegate = generation_delegate(settings)
+    service = None if delegate is None else generation_service(settings, delegate)
+    embedder = embedding_delegate(settings)
+    upstreams = RemoteHost(start.plan) if start.plan.upstreams else None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if delegate is not None and service is not None:
+            delegate.start(service.adopt)
+        if embedder is not None:
+            embedder.start()
+        if upstreams is not None:
+            upstreams.start()
+        try:
+            yield
+        finally:
+            await close_all(delegate, embedder, upstreams)
+
+    embedding = None if embedder is None else EmbeddingService(embedder)
+    return create_app(settings, service, lifespan, embedding, upstreams)
+
+
+def generation_delegate(settings: Settings) -> Delegate | None:
+    """None where upstreams alone answer."""
+    if settings.inference_engine is InferenceEngine.REMOTE:
+        return None
 
     async def open_chosen(report: Callable[[LoadProgress], None]) -> Backend:
         return await open_backend(settings, report)
 
-    delegate = Delegate(settings.inference_engine, open_chosen)
+    return Delegate(settings.inference_engine, open_chosen)
+
+
+def generation_service(settings: Settings, delegate: Delegate) -> GenerationService:
     options = ServingOptions(
         settings.chat_format, settings.default_sampling, settings.use_model_sampling
     )
-    service = GenerationService(delegate, options)
-    embedder = embedding_delegate(settings)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        delegate.start(service.adopt)
-        if embedder is not None:
-            embedder.start()
-        try:
-            yield
-        finally:
-            await close_all(delegate, embedder)
-
-    embedding = None if embedder is None else EmbeddingService(embedder)
-    return create_app(settings, service, lifespan, embedding)
+    return GenerationService(delegate, options)
 
 
-async def close_all(*engines: Delegate | EmbeddingDelegate | None) -> None:
+async def close_all(*engines: Delegate | EmbeddingDelegate | RemoteHost | None) -> None:
     """At once: each may take seconds. One that can't be closed keeps no other from it."""
     closings = [engine.close() for engine in engines if engine is not None]
     for outcome in await asyncio.gather(*closings, return_exceptions=True):
@@ -160,10 +215,15 @@ async def close_all(*engines: Delegate | EmbeddingDelegate | None) -> None:
 
 
 def embedding_delegate(settings: Settings) -> EmbeddingDelegate | None:
-    """None where the settings name no embedding model."""
+    """None where the settings name no embedding model. Raises ConfigurationError."""
     model = settings.embedding_model
     if model is None:
         return None
+    if settings.inference_engine is InferenceEngine.REMOTE:
+        raise ConfigurationError(
+            "JARVIS_EMBEDDING_MODEL is held by an engine, and JARVIS_INFERENCE_ENGINE is remote:"
+            " leave it empty, and ask an upstream for vectors"
+        )
 
     async def open_chosen(report: Callable[[LoadProgress], None]) -> EmbeddingBackend:
         report(LoadProgress(f"finding {model}"))

@@ -96,12 +96,13 @@ def _layers(
     flags: Mapping[str, str], environ: Mapping[str, str], env_file: Path | None
 ) -> Iterator[tuple[str, Mapping[str, str]]]:
     if env_file is not None:
-        yield env_file.name, _read(env_file)
+        yield env_file.name, read_env_file(env_file)
     yield _ENVIRONMENT, environ
     yield _FLAGS, flags
 
 
-def _read(env_file: Path) -> dict[str, str]:
+def read_env_file(env_file: Path) -> dict[str, str]:
+    """All variables in it. Raises ConfigurationError."""
     # Without interpolation, so that a token with a dollar sign stays what it is.
     try:
         values = dotenv_values(env_file, interpolate=False)
