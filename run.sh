@@ -7,11 +7,14 @@ python="$root/.venv/bin/python"
 
 usage() {
   cat <<'HELP'
-Jarvis LLM Proxy: serves a model on your own machine over the OpenAI HTTP API.
+Jarvis LLM Proxy: serves a model on your own machine, and those of other servers, over the OpenAI
+HTTP API.
 
   ./run.sh                  set up what the chosen engine needs, and serve on 127.0.0.1:8000
   ./run.sh [flags]          the same, with flags
   ./run.sh setup [flags]    set up only
+  ./run.sh --check [flags]  tell which other servers can be reached and which models they have, and
+                            serve nothing; the exit code is 1 where one can't
   ./run.sh test [args]      set up everything, both engines included, and run all checks and tests;
                             args go to pytest
   ./run.sh bench [args]     measure this server against others on this machine, in turns;
@@ -21,7 +24,9 @@ Jarvis LLM Proxy: serves a model on your own machine over the OpenAI HTTP API.
   ./run.sh --help           this text
 
 Flags:
-  --engine llama_cpp|vllm   the engine that holds the model
+  --engine ENGINE           llama_cpp or vllm, which holds the model; or remote: other servers
+                            alone answer (VLLM_BASE_URL or upstreams.toml, see .env.example), and
+                            nothing is installed for an engine
   --model MODEL             a GGUF file, a Hugging Face folder, or a hub id
   --host ADDRESS            where to listen (127.0.0.1)
   --port PORT               where to listen (8000); 0 picks a free port

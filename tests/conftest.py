@@ -1,7 +1,7 @@
 """Engines that several suites share, each started once a run."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import pytest_asyncio
 if TYPE_CHECKING:
     from tests.embedding_engines import EmbeddingEngine
     from tests.engines import Engine
+    from tests.upstream_servers import UpstreamServer
 
 
 ENGINE_TIMEOUT_S = 300
@@ -104,3 +105,18 @@ async def llama_embedder(cache: Path) -> AsyncIterator["EmbeddingEngine"]:
 async def vllm_embedder(cache: Path) -> AsyncIterator["EmbeddingEngine"]:
     async for engine in _embedding("vllm", cache):
         yield engine
+
+
+@pytest.fixture(scope="session")
+def upstream_servers(cache: Path) -> "Iterator[dict[str, UpstreamServer]]":
+    """Real servers of several kinds, by name. None is waited for before its URL is asked for."""
+    from tests.upstream_servers import jarvis, llama_cpp, running, vllm
+
+    launches = {
+        "vllm": vllm(cache),
+        "llama_cpp": llama_cpp(),
+        "jarvis": jarvis(cache),
+        "jarvis_two": jarvis(cache),
+    }
+    with running(*launches.values()) as servers:
+        yield dict(zip(launches, servers, strict=True))

@@ -17,10 +17,16 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class Engine(StrEnum):
-    """The engines that there are requirement lists for."""
+    """What can be chosen to answer. With REMOTE other servers do, and no list but the base's is
+    needed.
+    """
 
     LLAMA_CPP = "llama_cpp"
     VLLM = "vllm"
+    REMOTE = "remote"
+
+
+_LOCAL = (Engine.LLAMA_CPP, Engine.VLLM)
 
 
 class Purpose(StrEnum):
@@ -48,6 +54,7 @@ def wishes(
     """Flags over the environment over `.env`. Raises SetupError for a value that isn't one."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--engine")
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--env-file", type=Path, default=root / ".env")
     names_engine = purpose in (Purpose.SERVE, Purpose.PARITY)
     flags = parser.parse_known_args(arguments if names_engine else [])[0]
@@ -56,7 +63,8 @@ def wishes(
     chosen = _choice(Engine, "JARVIS_INFERENCE_ENGINE", engine)
     accelerator = values.get("JARVIS_ACCELERATOR") or Accelerator.AUTO
     return Wishes(
-        engines=_engines(chosen, purpose, is_named=flags.engine is not None),
+        # What only asks other servers opens no engine.
+        engines=() if flags.check else _engines(chosen, purpose, is_named=bool(flags.engine)),
         purpose=purpose,
         accelerator=_choice(Accelerator, "JARVIS_ACCELERATOR", accelerator),
         cache_dir=_cache_dir(values),
@@ -67,9 +75,9 @@ def _engines(chosen: Engine, purpose: Purpose, *, is_named: bool) -> tuple[Engin
     """Benchmarks of vLLM take part where it is installed already: it is large. Engines are compared
     with each other, unless a flag names one.
     """
-    every = {Purpose.TEST: tuple(Engine), Purpose.BENCH: (Engine.LLAMA_CPP,)}
+    every = {Purpose.TEST: _LOCAL, Purpose.BENCH: (Engine.LLAMA_CPP,)}
     if not is_named:
-        every[Purpose.PARITY] = tuple(Engine)
+        every[Purpose.PARITY] = _LOCAL
     return every.get(purpose, (chosen,))
 
 

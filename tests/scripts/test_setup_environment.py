@@ -49,27 +49,52 @@ def test_the_engine_is_a_flag_over_the_environment_over_the_file(tmp_path: Path)
     assert wished(tmp_path, "--port=1", "--engine=vllm", **environ).engines == (Engine.VLLM,)
 
 
+def kinds_of(wanted: Wishes) -> list[Kind]:
+    return [component.kind for component in needed(wanted, ROOT)]
+
+
+def test_other_servers_alone_need_the_base_list_alone(tmp_path: Path) -> None:
+    remote = {"JARVIS_INFERENCE_ENGINE": "remote"}
+    assert kinds_of(wished(tmp_path, **remote)) == [Kind.BASE]
+    assert kinds_of(wished(tmp_path, "setup", "--engine", "remote")) == [Kind.BASE]
+    assert kinds_of(wished(tmp_path, "--engine=remote", "--check", "--port", "0")) == [Kind.BASE]
+    named = tmp_path / "other.env"
+    named.write_text("export JARVIS_INFERENCE_ENGINE='remote'\n")
+    assert kinds_of(wished(tmp_path, "--env-file", str(named))) == [Kind.BASE]
+    (tmp_path / ".env").write_text("JARVIS_INFERENCE_ENGINE=remote\n")
+    assert kinds_of(wished(tmp_path)) == [Kind.BASE]
+    assert kinds_of(wished(tmp_path, JARVIS_ACCELERATOR="vulkan")) == [Kind.BASE]
+    assert kinds_of(wished(tmp_path, "--engine", "llama_cpp")) == [Kind.BASE, Kind.LLAMA]
+    assert kinds_of(wished(tmp_path, "test", **remote)) == [*Kind]
+    assert kinds_of(wished(tmp_path, "parity")) == [Kind.BASE, Kind.LLAMA, Kind.VLLM]
+
+
+def test_checking_other_servers_needs_no_engine(tmp_path: Path) -> None:
+    assert kinds_of(wished(tmp_path, "--check")) == [Kind.BASE]
+    assert kinds_of(wished(tmp_path, "--engine", "vllm", "--check")) == [Kind.BASE]
+
+
 def test_tests_need_both_engines_whatever_is_set(tmp_path: Path) -> None:
     wanted = wished(tmp_path, "test", "-k", "x", JARVIS_INFERENCE_ENGINE="vllm")
-    kinds = [component.kind for component in needed(wanted, ROOT)]
-    assert kinds == [*Kind]
+    assert kinds_of(wanted) == [*Kind]
 
 
 def test_benchmarks_need_llama_cpp_and_their_own_tools(tmp_path: Path) -> None:
     wanted = wished(tmp_path, "bench", "--engine", "x", JARVIS_INFERENCE_ENGINE="vllm")
-    kinds = [component.kind for component in needed(wanted, ROOT)]
-    assert kinds == [Kind.BASE, Kind.LLAMA, Kind.BENCH]
+    assert kinds_of(wanted) == [Kind.BASE, Kind.LLAMA, Kind.BENCH]
 
 
 def test_parity_needs_both_engines_unless_one_is_named(tmp_path: Path) -> None:
-    assert wished(tmp_path, "parity", "--model", "x").engines == tuple(Engine)
+    assert wished(tmp_path, "parity", "--model", "x").engines == (
+        Engine.LLAMA_CPP,
+        Engine.VLLM,
+    )
     assert wished(tmp_path, "parity", "--engine", "vllm").engines == (Engine.VLLM,)
-    kinds = [component.kind for component in needed(wished(tmp_path, "parity"), ROOT)]
-    assert kinds == [Kind.BASE, Kind.LLAMA, Kind.VLLM]
+    assert kinds_of(wished(tmp_path, "parity")) == [Kind.BASE, Kind.LLAMA, Kind.VLLM]
 
 
 def test_a_wrong_choice_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=r"JARVIS_INFERENCE_ENGINE='vlm'.*llama_cpp, vllm"):
+    with pytest.raises(SetupError, match=r"JARVIS_INFERENCE_ENGINE='vlm'.*llama_cpp, vllm, remote"):
         wished(tmp_path, "--engine", "vlm")
     with pytest.raises(SetupError, match=r"JARVIS_ACCELERATOR='gpu'.*auto, cpu"):
         wished(tmp_path, JARVIS_ACCELERATOR="gpu")

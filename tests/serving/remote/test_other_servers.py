@@ -1,9 +1,8 @@
 """vLLM's own server and llama-cpp-python's answer the same requests by the same events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -17,7 +16,7 @@ from serving.remote.targets import RemoteTarget
 from tests.engines import Engine
 from tests.serving.remote.beside import Beside, beside, end_of
 from tests.serving.remote.test_like_local import CALLED, CALLING, FORCED, REQUESTS, request
-from tests.upstream_servers import MODEL_ID, UpstreamServer, llama_cpp, running, vllm
+from tests.upstream_servers import MODEL_ID, UpstreamServer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.engine]
 
@@ -41,17 +40,12 @@ ALIKE_IN_VLLM = (
 ALIKE_IN_LLAMA_CPP = ("text", "short", "penalties", "biased", "stop", "plain")
 
 
-@pytest.fixture(scope="module")
-def servers(cache: Path) -> Iterator[tuple[UpstreamServer, ...]]:
-    with running(llama_cpp(), vllm(cache)) as started:
-        yield started
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def others(
-    servers: tuple[UpstreamServer, ...], llama: Engine
+    upstream_servers: dict[str, UpstreamServer], llama: Engine
 ) -> AsyncIterator[dict[str, Beside]]:
     """Each beside the same local model."""
+    servers = [upstream_servers[name] for name in ("llama_cpp", "vllm")]
     urls = await asyncio.to_thread(lambda: [server.base_url for server in servers])
     upstreams = [
         Upstream(server.kind.value, server.kind, (url,))
