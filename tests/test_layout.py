@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("core", "chat_formats", "backends", "serving", "api", "scripts", "benchmarks", "parity")
+OURS = (
+    "core",
+    "chat_formats",
+    "backends",
+    "serving",
+    "api",
+    "jarvis",
+    "scripts",
+    "benchmarks",
+    "parity",
+)
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_NESTING = 400, 60, 5, 3
 ALLOWED = {
     "core": {"core"},
@@ -21,7 +31,8 @@ ALLOWED = {
         "backends.upstream",
         "serving",
     },
-    "api": {"core", "serving", "api"},
+    "api": {"core", "serving", "api", "backends.upstream"},
+    "jarvis": {"core", "chat_formats", "backends", "serving", "jarvis"},
     "scripts": {"core", "chat_formats", "backends.embedding_conversion", "scripts"},
     "parity": {"core", "benchmarks.servers", "parity"},
     "benchmarks": {
