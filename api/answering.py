@@ -4,19 +4,19 @@ Both fold the same events. The response begins when the first event has come, so
 that fails before is told by status; a failure after it is an `error` event, then the end.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
 
 from api.bodies import Answer, Labels
 from api.disconnect import ClientGone, while_connected
+from api.event_stream import EventStreamResponse
 from api.frames import Frames, UsageStyle
 from api.json_response import JsonResponse
+from api.local_model import local_service
 from api.pump import Arrived, EventPump
 from api.request_log import RequestLog
 from api.scoring import ChoiceScores
@@ -25,8 +25,6 @@ from core.errors import JarvisError
 from serving.answer_source import AnswerSource
 from serving.generation import Generation
 
-PING_INTERVAL_S = 15
-_STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _CLIENT_CLOSED_REQUEST = 499
 
 
@@ -74,7 +72,7 @@ async def answer(
     request: Request, generations: Sequence[Generation], style: AnswerStyle
 ) -> Response:
     """Raises EngineUnavailable or EngineFailed where nothing was sent yet."""
-    vocabulary = request.app.state.service.card.vocabulary
+    vocabulary = local_service(request).card.vocabulary
     is_chat = isinstance(style.shape, ChatShape)
     scores = [ChoiceScores(vocabulary, each, is_chat=is_chat) for each in generations]
     content = Answer(style.shape, style.labels, generations, scores)
@@ -134,7 +132,7 @@ class _Reply:
         self, request: Request, frames: FrameSource, headers: Mapping[str, str]
     ) -> Response:
         first = await while_connected(request, self._take())
-        return _Stream(self._body(frames, first), self.end, headers)
+        return EventStreamResponse(self._body(frames, first), self.end, headers)
 
     async def _take(self) -> Arrived:
         arrived = await self._pump.take()
@@ -160,39 +158,3 @@ class _Reply:
             yield frames.error(error)
         finally:
             self.end(outcome)
-
-
-class _Stream(EventSourceResponse):
-    """Ends its reply however it ends, and as soon as the client is known to have gone.
-
-    A body that was never begun runs no `finally` of its own; and the cancellation of one that
-    always has something to send may come late.
-    """
-
-    def __init__(
-        self,
-        frames: AsyncIterator[bytes],
-        end: Callable[[str], None],
-        headers: Mapping[str, str],
-    ) -> None:
-        super().__init__(
-            frames,
-            headers={**_STREAM_HEADERS, **headers},
-            ping=PING_INTERVAL_S,
-            sep="\n",
-            client_close_handler_callable=self._on_gone,
-        )
-        self._end = end
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._end("gone")
-
-    async def _send_with_timeout(self, send: Send, message: Message) -> None:
-        """There is no time limit here, and the scope for one costs a fifth of a token's work."""
-        await send(message)
-
-    async def _on_gone(self, _: Message) -> None:
-        self._end("gone")

@@ -20,10 +20,13 @@ from api.routes import (
     rerank,
     responses,
     tokenization,
+    upstream_states,
 )
 from api.served_names import ServedNames
+from backends.upstream import UpstreamHost
 from core.settings import Settings
 from serving.embedding import EmbeddingService
+from serving.remote.targets import ModelRouter
 from serving.service import GenerationService
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -38,13 +41,14 @@ class _App(FastAPI):
 
 def create_app(
     settings: Settings,
-    service: GenerationService,
+    service: GenerationService | None,
     lifespan: Lifespan,
     embedding: EmbeddingService | None = None,
+    upstreams: UpstreamHost | None = None,
 ) -> FastAPI:
-    """`lifespan` starts the loading of the engines and closes them. `embedding` is there where the
-    settings name an embedding model. Raises ConfigurationError where the file for responses can't
-    be used.
+    """`lifespan` starts the loading of the engines and closes them, and the upstreams. `service` is
+    None where upstreams alone answer, `embedding` is there where the settings name an embedding
+    model. Raises ConfigurationError where the file for responses can't be used.
     """
     # What reads from the engine, for as long as it does: see `api/pump.py`.
     running: set[asyncio.Task[None]] = set()
@@ -59,6 +63,7 @@ def create_app(
     app.state.service = service
     app.state.names = ServedNames(settings.served_model_id, settings.model_aliases)
     app.state.embedding = _served_embedding(settings, embedding)
+    app.state.router = None if upstreams is None else ModelRouter(upstreams)
     app.state.refuses_unknown_fields = settings.strict_fields
     app.state.running = running
     app.state.responses = kept
@@ -71,6 +76,7 @@ def create_app(
     app.include_router(tokenization.router)
     app.include_router(information.router)
     app.include_router(capabilities.router)
+    app.include_router(upstream_states.router)
     errors.install(app)
     return app
 

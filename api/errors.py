@@ -6,7 +6,7 @@ Only messages of our own errors are shown: those of other libraries could tell o
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +14,14 @@ from starlette.exceptions import HTTPException
 
 from api.json_response import JsonResponse
 from api.messages import error_body as messages_errors
+from api.remote.attempts import ATTEMPTS_HEADER, UPSTREAM_HEADER, attempts_of, header_text
+from api.remote.error_bodies import (
+    failed_body,
+    failed_message,
+    failure_headers,
+    named_body,
+    status_of,
+)
 from core.errors import (
     ContextLengthExceeded,
     EngineFailed,
@@ -28,6 +36,8 @@ from core.errors import (
     ResponseNotFound,
     UnsupportedField,
     UnsupportedMediaType,
+    UpstreamFailed,
+    UpstreamRefused,
 )
 
 logger = logging.getLogger(__name__)
@@ -58,6 +68,7 @@ _KINDS: dict[type[JarvisError], ErrorKind] = {
     RequestError: ErrorKind(400, _REQUEST, None),
     EngineUnavailable: ErrorKind(503, _UNAVAILABLE, "engine_unavailable"),
     EngineFailed: ErrorKind(500, _SERVER, "engine_failed"),
+    UpstreamFailed: ErrorKind(502, _SERVER, "upstream_failed"),
     JarvisError: ErrorKind(500, _SERVER, "internal_error"),
 }
 _HTTP_KINDS = {
@@ -78,7 +89,16 @@ def error_body(kind: ErrorKind, message: str, param: str | None = None) -> dict[
     return {"error": error}
 
 
+def message_of(error: JarvisError) -> str:
+    """In a sentence, for APIs with error bodies of their own."""
+    return failed_message(error) if isinstance(error, UpstreamFailed) else str(error)
+
+
 def body_of(error: JarvisError) -> dict[str, Any]:
+    if isinstance(error, UpstreamFailed):
+        return failed_body(error)
+    if isinstance(error, UpstreamRefused):
+        return named_body(error.upstream, error.body)
     param = error.param if isinstance(error, RequestError) else None
     return error_body(kind_of(error), str(error), param)
 
@@ -86,7 +106,13 @@ def body_of(error: JarvisError) -> dict[str, Any]:
 def response_to(request: Request, error: JarvisError) -> Response:
     kind = kind_of(error)
     headers = {"retry-after": str(_RETRY_AFTER_S)} if kind.status == 503 else {}
-    return _response(request, kind, body_of(error), headers)
+    if isinstance(error, UpstreamFailed):
+        kind = replace(kind, status=status_of(error.failure))
+        headers = failure_headers(error.failure)
+    if isinstance(error, UpstreamRefused):
+        kind = replace(kind, status=error.status)
+        headers = {UPSTREAM_HEADER: header_text(error.upstream)}
+    return _response(request, _Told(kind, message_of(error), body_of(error)), headers)
 
 
 def install(app: FastAPI) -> None:
@@ -96,16 +122,25 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_foreign_error)
 
 
-def _response(
-    request: Request, kind: ErrorKind, body: dict[str, Any], headers: Mapping[str, str]
-) -> Response:
-    """`body` is OpenAI's."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An error in words, and as OpenAI's API has it."""
+
+    kind: ErrorKind
+    message: str
+    body: dict[str, Any]
+
+
+def _response(request: Request, told: _Told, headers: Mapping[str, str]) -> Response:
+    status = told.kind.status
+    if attempts := attempts_of(request):
+        headers = {**headers, ATTEMPTS_HEADER: attempts}
     if not messages_errors.is_messages_path(request.scope["path"]):
-        return JsonResponse(body, kind.status, headers=headers)
+        return JsonResponse(told.body, status, headers=headers)
     request_id = messages_errors.request_id_of(request)
     headers = {**headers, messages_errors.REQUEST_ID_HEADER: request_id}
-    body = messages_errors.error_body(kind.status, body["error"]["message"], request_id)
-    return JsonResponse(body, kind.status, headers=headers)
+    body = messages_errors.error_body(status, told.message, request_id)
+    return JsonResponse(body, status, headers=headers)
 
 
 async def _on_our_error(request: Request, error: Exception) -> Response:
@@ -117,10 +152,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = _HTTP_KINDS.get(error.status_code, ErrorKind(error.status_code, _REQUEST, None))
     message = f"there is no {request.method} {request.scope['path'][:200]} here"
-    return _response(request, kind, error_body(kind, message), error.headers or {})
+    told = _Told(kind, message, error_body(kind, message))
+    return _response(request, told, error.headers or {})
 
 
 async def _on_foreign_error(request: Request, error: Exception) -> Response:
     logger.error("path=%r error=%s", request.scope["path"], type(error).__name__, exc_info=error)
-    body = error_body(_INTERNAL, "the server met an internal error")
-    return _response(request, _INTERNAL, body, {})
+    message = "the server met an internal error"
+    return _response(request, _Told(_INTERNAL, message, error_body(_INTERNAL, message)), {})

@@ -11,7 +11,8 @@ from core.errors import InvalidValue
 
 MAX_PARTS = 1 << 20
 MAX_DEPTH = 400
-_QUOTE = ord('"')
+MAX_FIELDS = 10_000
+_QUOTE, _COLON = b'":'
 # What each byte adds to the number of parts, and to the depth.
 _PARTS = np.zeros(256, np.int8)
 _PARTS[list(b"[{:")] = 1
@@ -25,21 +26,26 @@ def check_shape(body: bytes) -> None:
 
     Of what is no JSON nothing is promised.
     """
-    num_opening = body.count(b"[") + body.count(b"{")
-    if num_opening <= MAX_DEPTH and num_opening + body.count(b":") <= MAX_PARTS:
+    num_opening, num_colons = body.count(b"[") + body.count(b"{"), body.count(b":")
+    num_most = num_opening + num_colons
+    if num_opening <= MAX_DEPTH and num_colons <= MAX_FIELDS and num_most <= MAX_PARTS:
         return
     signs = _outside_texts(body)
+    signs = signs[_PARTS[signs] | _STEPS[signs] != 0]
     num_parts = int(_PARTS[signs].sum())
     if num_parts > MAX_PARTS:
         raise InvalidValue(
             f"the body holds {num_parts} lists, objects and fields; allowed are at most {MAX_PARTS}"
         )
-    steps = _STEPS[signs]
-    if np.cumsum(steps[steps != 0], dtype=np.int32).max(initial=0) > MAX_DEPTH:
+    depths = np.cumsum(_STEPS[signs], dtype=np.int32)
+    if depths.max(initial=0) > MAX_DEPTH:
         raise InvalidValue(
             f"the body's JSON nests too deep; allowed are at most {MAX_DEPTH} lists and objects"
             " within each other"
         )
+    num_fields = np.count_nonzero((signs == _COLON) & (depths == 1))
+    if num_fields > MAX_FIELDS:
+        raise InvalidValue(f"the body has {num_fields} fields; allowed are at most {MAX_FIELDS}")
 
 
 def _outside_texts(body: bytes) -> NDArray[np.uint8]:

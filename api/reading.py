@@ -25,13 +25,20 @@ async def read_body(
 
     Raises UnsupportedMediaType, RequestTooLarge, InvalidValue, and what `read` does.
     """
-    body = await _json_of(request, max_bytes)
+    body = await read_json_bytes(request, max_bytes)
     if len(body) < _LARGE_BYTES:
         return read(parse_object(body))
     return await asyncio.to_thread(lambda: read(parse_object(body)))
 
 
-async def _json_of(request: Request, max_bytes: int) -> bytes:
+async def read_json_bytes(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The body as it came, or as `request.state.body` has it, where it was read before.
+
+    Raises UnsupportedMediaType, RequestTooLarge, or InvalidValue where it did not come whole.
+    """
+    read_before: bytes | None = getattr(request.state, "body", None)
+    if read_before is not None:
+        return read_before
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType(

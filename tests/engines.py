@@ -136,10 +136,25 @@ async def serve(
         yield url
 
 
+def listener_on_loopback() -> socket.socket:
+    """asyncio sends small pieces at once only where a socket names its protocol, which those of
+    `socket.create_server` don't: each answer would wait 40 ms for the client's acknowledgement.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(2048)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
 @asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[str]:
     """Serves an application by uvicorn on a free loopback port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listener_on_loopback() as listener:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=75
         )

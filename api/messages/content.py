@@ -7,27 +7,26 @@ from typing import Any
 from api.messages.blocks import BlockRules, BlockSequence, StreamEvent
 from api.pump import Arrived
 from core.events import FinishReason, GenerationEnd
+from serving.answer_source import AnswerSource
 
 
 @dataclass(frozen=True, slots=True)
 class MessageStyle:
-    """What a message says beside its blocks. `fills_window` is that the answer is bounded by the
-    context window, not by max_tokens, which leaves more.
-    """
+    """What a message says beside its blocks, and the most tokens that were asked for."""
 
     model_id: str
     rules: BlockRules
-    fills_window: bool = False
+    max_tokens: int
 
 
 class MessageContent:
     """Implements `api.answering.Content`. `news` is what the last events add to a stream."""
 
-    def __init__(self, style: MessageStyle, num_prompt_tokens: int) -> None:
+    def __init__(self, style: MessageStyle, source: AnswerSource) -> None:
         self.id = f"msg_{uuid.uuid4().hex}"
         self.news: list[StreamEvent] = []
         self._style = style
-        self._num_prompt_tokens = num_prompt_tokens
+        self._source = source
         self._sequence = BlockSequence(style.rules)
         self._end: GenerationEnd | None = None
 
@@ -66,7 +65,7 @@ class MessageContent:
             "stop_reason": None,
             "stop_sequence": None,
             "stop_details": None,
-            "usage": _usage(self._num_prompt_tokens, 0, 0),
+            "usage": _usage(self._source.num_prompt_tokens, 0, 0),
         }
 
     def _outcome(self) -> dict[str, Any]:
@@ -84,10 +83,16 @@ class MessageContent:
             "usage": usage,
         }
 
+    @property
+    def _fills_window(self) -> bool:
+        """Whether the context window bounds the answer, which leaves less than was asked for."""
+        bound = self._source.max_tokens
+        return bound is not None and bound < self._style.max_tokens
+
     def _stop_reason(self, end: GenerationEnd) -> str:
         match end.finish_reason:
             case FinishReason.LENGTH:
-                return "model_context_window_exceeded" if self._style.fills_window else "max_tokens"
+                return "model_context_window_exceeded" if self._fills_window else "max_tokens"
             case FinishReason.TOOL_CALLS:
                 return "tool_use"
             case FinishReason.STOP:

@@ -21,15 +21,17 @@ from core.vocabulary import Vocabulary
 
 
 class ScoreView:
-    """How scores are shown: with `num_top` best ones each, or not at all where it is None."""
+    """How scores are shown: with `num_top` best ones each, or not at all where it is None, or no
+    vocabulary is known.
+    """
 
-    def __init__(self, vocabulary: Vocabulary, num_top: int | None) -> None:
+    def __init__(self, vocabulary: Vocabulary | None, num_top: int | None) -> None:
         self._vocabulary = vocabulary
         self._num_top = num_top
 
     def whole(self, scores: Sequence[ScoredToken]) -> list[Shown]:
         """As an item has them."""
-        if self._num_top is None or not scores:
+        if self._num_top is None or self._vocabulary is None or not scores:
             return []
         shown: list[Shown] = chat_logprobs(self._vocabulary, scores, self._num_top)["content"]
         return shown

@@ -162,8 +162,13 @@ _LIMITS = {
 
 @router.get("/v1/capabilities")
 async def get_capabilities(request: Request) -> Response:
-    """Each field and what becomes of it; limits, defaults and who chose them, sampling order."""
-    service: GenerationService = request.app.state.service
+    """Each field and what becomes of it; limits, defaults and who chose them, sampling order.
+
+    These are of the models here. Where there are none, servers that are asked decide.
+    """
+    service: GenerationService | None = request.app.state.service
+    if service is None:
+        return JsonResponse({"object": "capabilities", "engine": "remote", "limits": _LIMITS})
     found = capabilities(service.facts, ApiFacts(_ENDPOINTS, _LIMITS), _embedding(request))
     answer: dict[str, Any] = asdict(found)
     return JsonResponse({"object": "capabilities", **answer})

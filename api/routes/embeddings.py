@@ -9,8 +9,10 @@ from fastapi import APIRouter, Request, Response
 
 from api.embedding_calls import EmbeddingCall, embedding_for, usage_of
 from api.ignored import ignored_header
+from api.local_model import embedding_names
 from api.openapi import body_schema
 from api.reading import read_body
+from api.remote.routing import Passage, routed
 from api.schemas.embeddings import EmbeddingRequest, read_embedding
 from api.schemas.validation import UnknownFields
 from serving.embedding import Embeddings
@@ -21,6 +23,10 @@ router = APIRouter()
 @router.post("/v1/embeddings", openapi_extra=body_schema(EmbeddingRequest))
 async def create_embeddings(request: Request) -> Response:
     """Each input's vector, in the order of the inputs, as numbers or as base64."""
+    return await routed(request, Passage("embeddings"), embedding_names(request), _embed)
+
+
+async def _embed(request: Request) -> Response:
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
     body = await read_body(request, lambda given: read_embedding(given, unknown))
     served = embedding_for(request, body.model)

@@ -13,24 +13,33 @@ from api.bodies import Labels
 from api.frames import UsageStyle
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
+from api.local_model import chat_names, local_names, local_service
 from api.openapi import body_schema
 from api.reading import read_body
+from api.remote.routing import Passage, routed
 from api.schemas.chat import ChatRequest, read_chat
 from api.schemas.completions import CompletionRequest, read_completion
 from api.schemas.fields import SharedFields
 from api.schemas.validation import UnknownFields
-from api.served_names import ServedNames
 from api.shapes import AnswerShape, ChatShape, CompletionShape
 from core.messages import Conversation
 from core.requests import GenerationRequest, Prompt
-from serving.service import GenerationService
+from core.upstreams import UpstreamKind
 
 router = APIRouter()
+
+_CHAT = Passage("chat/completions")
+_COMPLETION = Passage("completions")
+_RENDERING = Passage("chat/completions/render", frozenset({UpstreamKind.JARVIS}))
 
 
 @router.post("/v1/chat/completions", openapi_extra=body_schema(ChatRequest))
 async def create_chat_completion(request: Request) -> Response:
     """Answers a conversation, as one body or as a stream of server-sent events."""
+    return await routed(request, _CHAT, chat_names(request), _answer_chat)
+
+
+async def _answer_chat(request: Request) -> Response:
     unknown = _unknown_fields(request)
 
     def read(given: dict[str, Any]) -> tuple[ChatRequest, Conversation]:
@@ -38,21 +47,25 @@ async def create_chat_completion(request: Request) -> Response:
         return fields, fields.conversation
 
     chat, conversation = await read_body(request, read)
-    _names(request).check(chat.model)
+    local_names(request).check(chat.model)
     wanted = replace(
         _wanted(chat, conversation), tool_choice=chat.choice_of_tools, thinking=chat.thinking
     )
-    generations = await _service(request).prepare(wanted)
+    generations = await local_service(request).prepare(wanted)
     return await answer(request, generations, _style(request, ChatShape(), chat, unknown))
 
 
 @router.post("/v1/completions", openapi_extra=body_schema(CompletionRequest))
 async def create_completion(request: Request) -> Response:
     """Continues one prompt or several: all choices of the first one, then those of the next."""
+    return await routed(request, _COMPLETION, chat_names(request), _answer_completion)
+
+
+async def _answer_completion(request: Request) -> Response:
     unknown = _unknown_fields(request)
     body = await read_body(request, lambda given: read_completion(given, unknown))
-    _names(request).check(body.model)
-    service = _service(request)
+    local_names(request).check(body.model)
+    service = local_service(request)
     generations = [
         generation
         for prompt in body.prompt
@@ -67,10 +80,16 @@ async def render_chat(request: Request) -> Response:
 
     `prompt_sha256` is of the text in UTF-8; `ids_sha256` of the ids as a JSON list without spaces.
     """
+    return await routed(request, _RENDERING, chat_names(request), _render_chat)
+
+
+async def _render_chat(request: Request) -> Response:
     unknown = _unknown_fields(request)
     chat = await read_body(request, lambda given: read_chat(given, unknown))
-    _names(request).check(chat.model)
-    prompt = await _service(request).render(chat.conversation, chat.choice_of_tools, chat.thinking)
+    local_names(request).check(chat.model)
+    prompt = await local_service(request).render(
+        chat.conversation, chat.choice_of_tools, chat.thinking
+    )
     ids = list(prompt.token_ids)
     return JsonResponse(
         {
@@ -107,7 +126,7 @@ def _style(
     usage = UsageStyle.LAST if body.includes_usage else UsageStyle.NONE
     return AnswerStyle(
         shape=shape,
-        labels=Labels(_names(request).model_id, _service(request).facts.fingerprint),
+        labels=Labels(local_names(request).model_id, local_service(request).facts.fingerprint),
         is_stream=bool(body.stream),
         usage=UsageStyle.EACH if body.counts_usage else usage,
         headers=ignored_header(unknown),
@@ -116,13 +135,3 @@ def _style(
 
 def _unknown_fields(request: Request) -> UnknownFields:
     return UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
-
-
-def _service(request: Request) -> GenerationService:
-    service: GenerationService = request.app.state.service
-    return service
-
-
-def _names(request: Request) -> ServedNames:
-    names: ServedNames = request.app.state.names
-    return names

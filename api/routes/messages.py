@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api.answerers import answerer_for, prepare_one
 from api.answering import reply_with
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
@@ -20,11 +21,9 @@ from api.openapi import body_schema
 from api.reading import read_body
 from api.schemas.messages import CountTokensRequest, MessagesRequest
 from api.schemas.validation import UnknownFields
-from api.served_names import ServedNames
 from core.errors import ContextLengthExceeded
-from core.messages import Conversation
 from core.requests import GenerationRequest
-from serving.generation import Generation
+from serving.answer_source import AnswerSource
 from serving.service import GenerationService
 
 router = APIRouter()
@@ -40,17 +39,17 @@ async def create_message(request: Request) -> Response:
         return fields, _wanted(fields)
 
     body, wanted = await read_body(request, read)
-    names: ServedNames = request.app.state.names
-    names.check(body.model)
-    generation = await _prepared(request.app.state.service, wanted)
+    answerer = await answerer_for(request, body.model)
+    source = await answerer.prepare(wanted, _prepared)
     style = MessageStyle(
-        model_id=names.model_id,
+        model_id=answerer.model_id,
         rules=BlockRules(unbroken_tools(body), body.omits_thinking),
-        fills_window=generation.max_tokens < body.max_tokens,
+        max_tokens=body.max_tokens,
     )
-    content = MessageContent(style, len(generation.prompt.token_ids))
+    content = MessageContent(style, source)
     frames = MessageFrames(content, request_id_of(request)) if body.stream else None
-    return await reply_with(request, [generation], content, frames, _headers(request, unknown))
+    answerer.headers.update(_headers(request, unknown))
+    return await reply_with(request, [source], content, frames, answerer.headers)
 
 
 @router.post("/v1/messages/count_tokens", openapi_extra=body_schema(CountTokensRequest))
@@ -58,16 +57,13 @@ async def count_message_tokens(request: Request) -> Response:
     """How many tokens the prompt of such a request has: its turns, its system text, its tools."""
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
 
-    def read(given: dict[str, Any]) -> tuple[CountTokensRequest, Conversation]:
+    def read(given: dict[str, Any]) -> tuple[CountTokensRequest, GenerationRequest]:
         fields = read_messages(CountTokensRequest, given, unknown)
-        return fields, conversation_of(fields)
+        return fields, _prompted(fields)
 
-    body, conversation = await read_body(request, read)
-    names: ServedNames = request.app.state.names
-    names.check(body.model)
-    service: GenerationService = request.app.state.service
-    prompt = await service.render(conversation, tool_choice_of(body), thinking_of(body))
-    count = {"input_tokens": len(prompt.token_ids)}
+    body, wanted = await read_body(request, read)
+    answerer = await answerer_for(request, body.model)
+    count = {"input_tokens": await answerer.count(wanted)}
     return JsonResponse(count, headers=_headers(request, unknown))
 
 
@@ -84,15 +80,23 @@ def _wanted(body: MessagesRequest) -> GenerationRequest:
     )
 
 
-async def _prepared(service: GenerationService, wanted: GenerationRequest) -> Generation:
+def _prompted(body: CountTokensRequest) -> GenerationRequest:
+    return GenerationRequest(
+        id=uuid.uuid4().hex,
+        prompt=conversation_of(body),
+        tool_choice=tool_choice_of(body),
+        thinking=thinking_of(body),
+    )
+
+
+async def _prepared(service: GenerationService, wanted: GenerationRequest) -> AnswerSource:
     """An answer that does not fit behind its prompt ends where the context window does: clients
     of Anthropic's API ask for as much as its models can write, whatever the prompt.
     """
     try:
-        (generation,) = await service.prepare(wanted)
+        return await prepare_one(service, wanted)
     except ContextLengthExceeded:
-        (generation,) = await service.prepare(replace(wanted, max_tokens=None))
-    return generation
+        return await prepare_one(service, replace(wanted, max_tokens=None))
 
 
 def _headers(request: Request, unknown: UnknownFields) -> dict[str, str]:

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Request, Response
 
 from api.embedding_calls import EmbeddingCall, embedding_for, usage_of
 from api.ignored import ignored_header
+from api.local_model import embedding_names
 from api.openapi import body_schema
 from api.reading import read_body
+from api.remote.routing import Passage, routed
 from api.schemas.rerank import RerankRequest, ScoreRequest, read_rerank, read_score
 from api.schemas.validation import UnknownFields
 from serving.embedding import Scores
@@ -19,6 +21,10 @@ router = APIRouter()
 @router.post("/v1/rerank", openapi_extra=body_schema(RerankRequest))
 async def rerank(request: Request) -> Response:
     """The documents by their relevance to the query, the best first."""
+    return await routed(request, Passage("rerank"), embedding_names(request), _rerank)
+
+
+async def _rerank(request: Request) -> Response:
     unknown = _unknown_fields(request)
     body = await read_body(request, lambda given: read_rerank(given, unknown))
     served = embedding_for(request, body.model)
@@ -39,6 +45,10 @@ async def rerank(request: Request) -> Response:
 @router.post("/v1/score", openapi_extra=body_schema(ScoreRequest))
 async def score(request: Request) -> Response:
     """A score for each pair, in the order of text_2."""
+    return await routed(request, Passage("score"), embedding_names(request), _score)
+
+
+async def _score(request: Request) -> Response:
     unknown = _unknown_fields(request)
     body = await read_body(request, lambda given: read_score(given, unknown))
     served = embedding_for(request, body.model)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
+from api.answerers import Answerer, answerer_for, prepare_one
 from api.answering import reply_with
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
@@ -22,10 +23,8 @@ from api.responses.queries import page_of, read_page, refuse_stream
 from api.schemas.responses.items import Item
 from api.schemas.responses.request import ReadResponse, ResponseRequest, read_response
 from api.schemas.validation import UnknownFields
-from api.served_names import ServedNames
 from core.messages import Conversation
 from core.requests import GenerationRequest
-from serving.service import GenerationService
 
 router = APIRouter()
 
@@ -39,18 +38,18 @@ async def create_response(request: Request) -> Response:
     """Answers items, as one body, as a stream of OpenAI's events, or in the background."""
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
     read = await read_body(request, lambda body: read_response(body, unknown))
-    _names(request).check(read.fields.model)
+    answerer = await answerer_for(request, read.fields.model)
     items = await _all_items(request, read)
     wanted = await _made(lambda: _wanted(read, items), len(items))
-    generations = await _service(request).prepare(wanted)
-    answer = _made_answer(request, read, items)
-    headers = ignored_header(unknown)
+    source = await answerer.prepare(wanted, prepare_one)
+    answer = _made_answer(answerer, read, items)
+    answerer.headers.update(ignored_header(unknown))
     if read.fields.background:
         shown = answer.whole()
-        _kept(request).runs.start(answer, generations, items)
-        return JsonResponse(shown, headers=headers)
+        _kept(request).runs.start(answer, [source], items)
+        return JsonResponse(shown, headers=answerer.headers)
     frames = ResponseFrames(answer) if read.fields.stream else None
-    return await reply_with(request, generations, answer, frames, headers)
+    return await reply_with(request, [source], answer, frames, answerer.headers)
 
 
 @router.post("/v1/responses/input_tokens", openapi_extra=body_schema(ResponseRequest))
@@ -58,13 +57,11 @@ async def count_input_tokens(request: Request) -> Response:
     """How many tokens the prompt of a response would have."""
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
     read = await read_body(request, lambda body: read_response(body, unknown))
-    _names(request).check(read.fields.model)
+    answerer = await answerer_for(request, read.fields.model)
     items = await _all_items(request, read)
-    conversation = await _made(lambda: _conversation(read, items), len(items))
-    choice, thinking = read.calling.choice, read.fields.thinking
-    prompt = await _service(request).render(conversation, choice, thinking)
+    count = await answerer.count(await _made(lambda: _wanted(read, items), len(items)))
     return JsonResponse(
-        {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)},
+        {"object": "response.input_tokens", "input_tokens": count},
         headers=ignored_header(unknown),
     )
 
@@ -134,11 +131,10 @@ def _conversation(read: ReadResponse, items: tuple[Item, ...]) -> Conversation:
     )
 
 
-def _made_answer(request: Request, read: ReadResponse, items: tuple[Item, ...]) -> ResponseAnswer:
-    service, fields = _service(request), read.fields
-    defaults = service.facts.defaults.plan
-    facts = request_facts(read, _names(request).model_id, defaults)
-    scores = ScoreView(service.card.vocabulary, fields.view.num_logprobs)
+def _made_answer(answerer: Answerer, read: ReadResponse, items: tuple[Item, ...]) -> ResponseAnswer:
+    fields, request = read.fields, answerer.request
+    facts = request_facts(read, answerer.model_id, answerer.defaults)
+    scores = ScoreView(answerer.vocabulary, fields.view.num_logprobs)
     return ResponseAnswer(
         "resp_" + uuid.uuid4().hex,
         facts,
@@ -151,13 +147,3 @@ def _made_answer(request: Request, read: ReadResponse, items: tuple[Item, ...]) 
 def _kept(request: Request) -> KeptResponses:
     kept: KeptResponses = request.app.state.responses
     return kept
-
-
-def _service(request: Request) -> GenerationService:
-    service: GenerationService = request.app.state.service
-    return service
-
-
-def _names(request: Request) -> ServedNames:
-    names: ServedNames = request.app.state.names
-    return names

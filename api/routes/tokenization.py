@@ -9,8 +9,10 @@ from fastapi import APIRouter, Request, Response
 from api.ignored import ignored_header
 from api.json_lists import written
 from api.json_response import JsonResponse
+from api.local_model import chat_names, local_names, local_service
 from api.openapi import body_schema
 from api.reading import read_body
+from api.remote.routing import Passage, routed
 from api.schemas.chat import ChatRequest, read_chat
 from api.schemas.tokenization import (
     DetokenizeRequest,
@@ -20,18 +22,27 @@ from api.schemas.tokenization import (
     split_chat,
 )
 from api.schemas.validation import UnknownFields, validate
-from api.served_names import ServedNames
 from core.messages import Conversation
+from core.upstreams import UpstreamKind
 from serving.encoding import EncodedPrompt
-from serving.service import GenerationService
 from serving.tokenization import Tokenization
 
 router = APIRouter()
+
+# By these paths, and with these bodies, other servers have them.
+_WITH_TOKENIZER = frozenset({UpstreamKind.VLLM, UpstreamKind.LLAMA_CPP, UpstreamKind.JARVIS})
+_TOKENIZE = Passage("/tokenize", _WITH_TOKENIZER)
+_DETOKENIZE = Passage("/detokenize", _WITH_TOKENIZER)
+_TEMPLATE = Passage("/apply-template", frozenset({UpstreamKind.LLAMA_CPP, UpstreamKind.JARVIS}))
 
 
 @router.post("/tokenize", openapi_extra=body_schema(TokenizeRequest))
 async def tokenize(request: Request) -> Response:
     """The ids of a text, or of the prompt that a chat request makes."""
+    return await routed(request, _TOKENIZE, chat_names(request), _tokenize)
+
+
+async def _tokenize(request: Request) -> Response:
     unknown = _unknown_fields(request)
 
     def read(body: dict[str, Any]) -> TokenizeRequest | _ChatToTokenize:
@@ -51,6 +62,10 @@ async def tokenize(request: Request) -> Response:
 @router.post("/detokenize", openapi_extra=body_schema(DetokenizeRequest))
 async def detokenize(request: Request) -> Response:
     """The text of ids, under vLLM's name and llama-server's."""
+    return await routed(request, _DETOKENIZE, chat_names(request), _detokenize)
+
+
+async def _detokenize(request: Request) -> Response:
     unknown = _unknown_fields(request)
     body = await read_body(request, lambda given: validate(DetokenizeRequest, given, unknown))
     _check_name(request, body.model)
@@ -61,6 +76,10 @@ async def detokenize(request: Request) -> Response:
 @router.post("/apply-template", openapi_extra=body_schema(ChatRequest))
 async def apply_template(request: Request) -> Response:
     """The prompt that a chat request makes, as text."""
+    return await routed(request, _TEMPLATE, chat_names(request), _apply_template)
+
+
+async def _apply_template(request: Request) -> Response:
     unknown = _unknown_fields(request)
     chat = await read_body(request, lambda body: _read_chat(body, unknown))
     prompt = await _rendered(request, chat)
@@ -113,7 +132,7 @@ async def _tokenized_chat(request: Request, wanted: _ChatToTokenize) -> dict[str
 async def _rendered(request: Request, chat: _ChatPrompt) -> EncodedPrompt:
     fields = chat.fields
     _check_name(request, fields.model)
-    service: GenerationService = request.app.state.service
+    service = local_service(request)
     return await service.render(chat.conversation, fields.choice_of_tools, fields.thinking)
 
 
@@ -134,13 +153,12 @@ def _with_pieces(tokenization: Tokenization, ids: Sequence[int]) -> list[dict[st
 
 
 def _tokenization(request: Request) -> Tokenization:
-    service: GenerationService = request.app.state.service
+    service = local_service(request)
     return Tokenization(service.card, service.tokenizer)
 
 
 def _check_name(request: Request, name: str | None) -> None:
-    names: ServedNames = request.app.state.names
-    names.check(name)
+    local_names(request).check(name)
 
 
 def _unknown_fields(request: Request) -> UnknownFields:

@@ -27,6 +27,8 @@ class AnswerChain:
         self._on_pass = on_pass
         self._source: AnswerSource | None = None
         self._failure: JarvisError | None = None
+        self._has_begun = False
+        self._has_failed = False
 
     @property
     def choice(self) -> int:
@@ -45,53 +47,47 @@ class AnswerChain:
         return 0 if self._source is None else self._source.num_completion_tokens
 
     async def prepare(self) -> None:
-        """The first attempt that is not unavailable at once. Raises RequestError, or the last one's
+        """The first attempt that is not unavailable at once. Raises RequestError, or the last
         failure.
         """
-        failure: JarvisError | None = None
         while self._rest:
             try:
                 self._source = await self._rest.pop(0)()
                 return
             except PASSED_ON as error:
-                failure = error
-                self._on_pass(error)
-            except RequestError as error:
-                # What stands in can't take it; what it stands in for failed first.
-                raise failure or error from error
-        assert failure is not None, "a chain has an attempt"
-        raise failure
+                self._pass_on(error)
+            except RequestError:
+                # Who stands in can't take it; the next one may.
+                if self._failure is None:
+                    raise
+        assert self._failure is not None, "a chain has an attempt"
+        raise self._failure
 
     async def events(self) -> AsyncGenerator[GenerationEvent, None]:
         """As every AnswerSource's; to be called after `prepare`."""
-        while (failure := self._failure) is None or await self._goes_on(failure):
+        while not self._has_begun:
             async with aclosing(self._events_of_one()) as events:
                 async for event in events:
                     yield event
-            if self._failure is None:
+            if not self._has_failed:
                 return
+            await self.prepare()
 
     async def _events_of_one(self) -> AsyncGenerator[GenerationEvent, None]:
-        """Those of the attempt that was prepared. One that fails before the first is remembered."""
+        """Those of the attempt that was prepared. Its failure is raised once it has begun."""
         assert self._source is not None, "prepared before"
-        self._failure, has_begun = None, False
+        self._has_failed = False
         try:
             async with aclosing(self._source.events()) as events:
                 async for event in events:
-                    has_begun = True
+                    self._has_begun = True
                     yield event
         except PASSED_ON as error:
-            if has_begun:
+            if self._has_begun:
                 raise
-            self._failure = error
-            self._on_pass(error)
+            self._has_failed = True
+            self._pass_on(error)
 
-    async def _goes_on(self, failure: JarvisError) -> bool:
-        """Raises the failure where nobody is left who can take the request."""
-        if not self._rest:
-            raise failure
-        try:
-            await self.prepare()
-        except RequestError:
-            raise failure from None
-        return True
+    def _pass_on(self, error: JarvisError) -> None:
+        self._failure = error
+        self._on_pass(error)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backends.upstream import Place, UpstreamHost
+from serving.remote.discretion import DiscreetHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,14 @@ class LocalNames(Protocol):
 
 
 class ModelRouter:
-    """Finds targets among this process's names and those of the upstreams behind `host`."""
+    """Finds targets among this process's names and those of the upstreams behind `host`, which
+    tells no key.
+    """
 
     def __init__(self, host: UpstreamHost) -> None:
-        self.host = host
+        self.host: UpstreamHost = DiscreetHost(host)
+        upstreams = host.plan.upstreams
+        self._prefixes = {each.name for each in upstreams} | {each.kind for each in upstreams}
 
     async def targets(
         self, name: str | None, local: LocalNames | None, *, has_fallbacks: bool = True
@@ -63,8 +68,15 @@ class ModelRouter:
     async def _target(self, name: str, local: LocalNames | None) -> Target | None:
         if local is not None and (not name or local.lists(name)):
             return LocalTarget(name or None)
-        if places := await self.host.find(name):
+        accepts_any = local is not None and local.accepts_any
+        # Where any name is good here, servers are not asked who has it: that may take seconds.
+        if (not accepts_any or self._is_known(name)) and (places := await self.host.find(name)):
             return RemoteTarget(name or places[0].model, places)
-        if local is not None and local.accepts_any:
-            return LocalTarget(name)
-        return None
+        return LocalTarget(name) if accepts_any else None
+
+    def _is_known(self, name: str) -> bool:
+        """Whether a name is an upstream's, as far as is known now."""
+        prefixes = (name.partition(separator) for separator in ("://", "/"))
+        if any(found and prefix in self._prefixes for prefix, found, _ in prefixes):
+            return True
+        return any(model.name == name for model in self.host.models())

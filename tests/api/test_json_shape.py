@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import json_shape
-from api.json_shape import MAX_DEPTH, MAX_PARTS, check_shape
+from api.json_shape import MAX_DEPTH, MAX_FIELDS, MAX_PARTS, check_shape
 from api.reading import parse_object
 from core.errors import InvalidValue
 
@@ -56,6 +56,7 @@ def test_parts_and_depth_are_those_of_the_value(value: Any, most: int, deepest: 
         b'{"a":[' + b'{"b":[]},' * (MAX_PARTS // 3) + b"0]}",
         b"{" + b'"a":0,' * MAX_PARTS + b'"a":0}',
         b'{"a":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}",
+        b"{" + b'"a":0,' * MAX_FIELDS + b'"a":0}',
     ],
 )
 def test_too_much_of_it_is_refused(body: bytes) -> None:
@@ -65,7 +66,13 @@ def test_too_much_of_it_is_refused(body: bytes) -> None:
 
 def test_text_and_numbers_are_no_structure() -> None:
     text = '[{:"\\' * 300_000
-    body = {"text": text, "ids": list(range(200_000)), "nested": [[["]" * 500]]] * 500}
+    fields = {str(number): number for number in range(MAX_FIELDS + 1)}
+    body = {
+        "text": text,
+        "inner": fields,
+        "ids": list(range(200_000)),
+        "nested": [[["]" * 500]]] * 500,
+    }
     assert parse_object(msgspec.json.encode(body)) == body
 
 

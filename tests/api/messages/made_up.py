@@ -12,6 +12,7 @@ from api.messages.blocks import BlockRules
 from api.messages.content import MessageContent, MessageStyle
 from api.messages.frames import MessageFrames
 from core.events import FinishReason, GenerationEnd, GenerationEvent
+from tests.answer_sources import MadeSource
 from tests.api.messages.anthropic_types import checked_event, checked_message
 
 NUM_PROMPT = 10
@@ -34,8 +35,9 @@ def end(reason: FinishReason = FinishReason.STOP, **fields: Any) -> GenerationEn
 
 def told(*events: GenerationEvent, rules: BlockRules = RULES, fills_window: bool = False) -> Told:
     """Each event comes alone. All that is told is held against the package's types."""
-    style = MessageStyle("a-model", rules, fills_window)
-    content = MessageContent(style, NUM_PROMPT)
+    style = MessageStyle("a-model", rules, max_tokens=100)
+    source = MadeSource(num_prompt_tokens=NUM_PROMPT, max_tokens=99 if fills_window else 100)
+    content = MessageContent(style, source)
     frames = MessageFrames(content, "req_1")
     data = b""
     for place, event in enumerate(events):

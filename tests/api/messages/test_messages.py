@@ -12,6 +12,7 @@ from api.messages.frames import MessageFrames
 from backends.base import TokenRequest
 from backends.scripted import END_ID, ScriptedBackend
 from core.events import TextDelta
+from tests.answer_sources import MadeSource
 from tests.api.messages.anthropic_types import (
     checked_count,
     checked_error,
@@ -279,7 +280,7 @@ async def test_a_failure_in_a_stream_is_an_error_event_and_the_end() -> None:
 
 
 def test_a_stream_whose_client_left_has_no_end_to_tell_of() -> None:
-    content = MessageContent(MessageStyle("jarvis-tiny", BlockRules()), 3)
+    content = MessageContent(MessageStyle("jarvis-tiny", BlockRules(), 9), MadeSource())
     frames = MessageFrames(content, "req_1")
     assert frames.opening().startswith(b"event: message_start")
     content.add({0: [TextDelta("a")]})

@@ -1,0 +1,45 @@
+"""Owns the response that server-sent events go out in. Knows nothing of what they say."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from sse_starlette import EventSourceResponse
+from starlette.types import Message, Receive, Scope, Send
+
+PING_INTERVAL_S = 15
+_STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class EventStreamResponse(EventSourceResponse):
+    """Ends its answer however it ends, and as soon as the client is known to have gone.
+
+    A body that was never begun runs no `finally` of its own; and the cancellation of one that
+    always has something to send may come late. `end` is told an outcome, and may be told again.
+    """
+
+    def __init__(
+        self,
+        frames: AsyncIterator[bytes],
+        end: Callable[[str], None],
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(
+            frames,
+            headers={**_STREAM_HEADERS, **headers},
+            ping=PING_INTERVAL_S,
+            sep="\n",
+            client_close_handler_callable=self._on_gone,
+        )
+        self._end = end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._end("gone")
+
+    async def _send_with_timeout(self, send: Send, message: Message) -> None:
+        """There is no time limit here, and the scope for one costs a fifth of a token's work."""
+        await send(message)
+
+    async def _on_gone(self, _: Message) -> None:
+        self._end("gone")
