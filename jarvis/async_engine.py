@@ -39,7 +39,9 @@ class AsyncEngine:
         self._reason: str | None = "the engine was not started"
 
     async def start(self) -> Self:
-        """Loads the model, or finds the server. Raises ModelLoadError or EngineUnavailable."""
+        """Loads the model; a server is asked when it is needed. Raises ModelLoadError,
+        EngineUnavailable, or ConfigurationError for a server that can't be asked.
+        """
         if self._loop is not None:
             raise RuntimeError("an engine is started once; make another one")
         self._loop = asyncio.get_running_loop()
@@ -128,7 +130,10 @@ class AsyncEngine:
         refuse_unknown(options, Options)
         if not isinstance(prompt, str):
             raise TypeError(f"the prompt is a {type(prompt).__name__}; messages are for chat()")
-        request = request_of(prompt, {"max_tokens": DEFAULT_MAX_TOKENS, **options})
+        given: Options = {**options}
+        if given.get("max_tokens") is None:
+            given["max_tokens"] = DEFAULT_MAX_TOKENS
+        request = request_of(prompt, given)
         async with aclosing(self._events(request)) as events:
             async for event in events:
                 yield event
@@ -150,7 +155,9 @@ class AsyncEngine:
 
     def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         if self._answering is None:
-            raise EngineUnavailable(f"{self._reason}: use it in a `with`, or call start()")
+            is_new = self._loop is None
+            remedy = "use it in a `with`, or call start()" if is_new else "make another one"
+            raise EngineUnavailable(f"{self._reason}: {remedy}")
         if asyncio.get_running_loop() is not self._loop:
             raise EngineUnavailable("the engine belongs to another event loop: start one in each")
         return self._answering.answer(request)

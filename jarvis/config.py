@@ -17,6 +17,7 @@ from backends.remote.plan import plan_of
 from backends.remote.secrets import checked_secret
 from core.errors import ConfigurationError
 from core.settings import InferenceEngine, Settings, load_settings
+from core.settings_sources import read_env_file
 from core.upstreams import Upstream, UpstreamKind, UpstreamPlan
 
 # What a setting is about that has no meaning without the server.
@@ -104,7 +105,8 @@ class EngineConfig:
         config._settings = settings
         config._plan, config._model = None, settings.model_name
         if settings.inference_engine is InferenceEngine.REMOTE:
-            config._plan, config._model = plan_of(settings, given), None
+            in_file = {} if path is None else read_env_file(path)
+            config._plan, config._model = plan_of(settings, {**in_file, **given}), None
         return config
 
     @property

@@ -31,7 +31,9 @@ class Engine:
         self._thread: LoopThread | None = None
 
     def start(self) -> Self:
-        """Loads the model, or finds the server. Raises ModelLoadError or EngineUnavailable."""
+        """Loads the model; a server is asked when it is needed. Raises ModelLoadError,
+        EngineUnavailable, or ConfigurationError for a server that can't be asked.
+        """
         if self._thread is not None:
             raise RuntimeError("an engine is started once; make another one")
         thread = self._thread = LoopThread("jarvis-engine", self._engine.close)

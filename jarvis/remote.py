@@ -7,6 +7,7 @@ from contextlib import aclosing
 from backends.remote.checking import Look, look_at
 from backends.remote.host import RemoteHost
 from backends.remote.http_wire import HttpWire
+from backends.upstream import BreakerState
 from core.errors import EngineUnavailable, JarvisError, ModelNotServed, UpstreamRefused
 from core.events import GenerationEvent
 from core.requests import GenerationRequest
@@ -64,16 +65,14 @@ class RemoteEngine:
 
     async def answer(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         """Where tools are refused, they are explained in the prompt."""
-        has_begun = False
         try:
             async with aclosing(self._asked(request)) as events:
                 async for event in events:
-                    has_begun = True
                     yield event
             return
         except UpstreamRefused as error:
             refusal, plain = error, explained(request)
-            if has_begun or plain is None or error.status in _OTHERWISE_REFUSED:
+            if plain is None or error.status in _OTHERWISE_REFUSED:
                 raise
         try:
             async with (
@@ -111,13 +110,23 @@ class RemoteEngine:
         names = _listed([model.name for model in self._host.models()])
         if self._model is None:
             return ModelNotServed(f"model is missing: there are {names}", param="model")
-        return ModelNotServed(f"no server has the model {self._model!r}: there are {names}")
+        return ModelNotServed(
+            f"no server has the model {self._model!r}: there are {names}", param="model"
+        )
 
     async def _look(self, upstream: Upstream, wire: HttpWire) -> str | None:
         look: Look = await look_at(wire, upstream.kind)
-        if look.can_serve:
-            return None
-        return look.check.error or f"{wire.url} does not answer"
+        if not look.can_serve:
+            return look.check.error or f"{wire.url} does not answer"
+        if self._is_left_alone(upstream, wire):
+            return f"upstream {upstream.name} answers, but its requests failed of late"
+        return None
+
+    def _is_left_alone(self, upstream: Upstream, wire: HttpWire) -> bool:
+        """Whether the breaker lets no request pass."""
+        states = (state for state in self._host.states() if state.name == upstream.name)
+        endpoints = (each for state in states for each in state.endpoints)
+        return any(e.url == wire.url and e.breaker is BreakerState.OPEN for e in endpoints)
 
 
 def _unheard(_: object) -> None:

@@ -152,6 +152,11 @@ class VllmEngine:
             self._asking.cancel()
         self._llm.output_processor.propagate_error(EngineDeadError())
 
+    def end_reading(self) -> None:
+        """Before a shutdown, whose end of the process vLLM would else log as a failure."""
+        if self._llm.output_handler is not None:
+            self._llm.output_handler.cancel()
+
     def unwatch(self) -> None:
         """Before a shutdown, after which the sentinels may be other files."""
         loop = asyncio.get_running_loop()

@@ -95,6 +95,7 @@ class ProcessLife(Generic[LoadedT]):
         if loaded is not None:
             loaded.engine.unwatch()
             loaded.engine.fail_live()
+            loaded.engine.end_reading()
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._threads, loaded.engine.shutdown)
             await loaded.engine.release()

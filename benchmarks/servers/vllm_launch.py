@@ -63,4 +63,7 @@ def _flag(name: str, value: object) -> list[str]:
     dashed = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{dashed}" if value else f"--no-{dashed}"]
+    if isinstance(value, list):
+        # Of lists vLLM wants the words, one after the other.
+        return [f"--{dashed}", *value]
     return [f"--{dashed}", value if isinstance(value, str) else json.dumps(value)]

@@ -113,3 +113,20 @@ def test_a_remote_server_can_come_of_the_environment(
     assert (config.model, config.plan.upstreams[0].default_model) == (None, "some")
     with pytest.raises(ConfigurationError, match="VLLM_BASE_URL"):
         EngineConfig.from_env(environ={"JARVIS_INFERENCE_ENGINE": "remote"})
+
+
+def test_keys_of_servers_may_stand_in_the_env_file_as_for_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"JARVIS_INFERENCE_ENGINE=remote\nBOX_KEY={KEY}\n")
+    (tmp_path / "upstreams.toml").write_text(
+        '[[upstreams]]\nname = "box"\nkind = "vllm"\nbase_url = "http://box"\n'
+        'api_key_env = "BOX_KEY"\n'
+    )
+    for environ, key in [({}, KEY), ({"BOX_KEY": "another-key"}, "another-key")]:
+        plan = EngineConfig.from_env(".env", environ=environ).plan
+        assert plan is not None
+        found = plan.upstreams[0].api_key
+        assert found is not None
+        assert found.get_secret_value() == key

@@ -16,6 +16,7 @@ import pytest
 
 from core.errors import EngineFailed, EngineUnavailable, ModelLoadError, UpstreamFailed
 from jarvis import AsyncEngine, Engine, EngineConfig
+from jarvis.options import DEFAULT_MAX_TOKENS
 from tests.engines import MODEL, ROOT
 from tests.jarvis.shared_backends import opening
 from tests.jarvis.watched_script import CONFIG, WatchedScript
@@ -55,6 +56,12 @@ def test_an_engine_is_available_from_its_start_to_its_end() -> None:
     engine.close()
     with pytest.raises(RuntimeError, match="another one"):
         engine.start()
+
+
+def test_a_plain_prompt_goes_on_for_as_long_as_by_default_also_where_none_is_given() -> None:
+    with scripted(WatchedScript()) as engine:
+        usages = [engine.generate("Hello", **given).usage for given in ({}, {"max_tokens": None})]
+    assert {usage.completion_tokens for usage in usages} == {DEFAULT_MAX_TOKENS}
 
 
 async def test_an_asynchronous_one_is_too() -> None:
