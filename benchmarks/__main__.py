@@ -11,6 +11,7 @@ import msgspec
 from benchmarks.cases import CASES, QUICK, Case, Choice, chosen
 from benchmarks.measuring import MeasurementFailed
 from benchmarks.models.shapes import NAMES, TINY
+from benchmarks.overhead import overhead_table
 from benchmarks.places import ROOT
 from benchmarks.report import table
 from benchmarks.results import Measurement, read_lines, write_line
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         print("bench: nothing was measured", file=sys.stderr)
         return 1
     print(table(measurements))
+    if costs := overhead_table(measurements):
+        print(costs)
     _draw(measurements, results)
     return int(any(each.num_wrong for each in measurements))
 
@@ -116,12 +119,16 @@ def _rounds(case: Case, conditions: Conditions, results: Path) -> Iterator[Measu
 def _draw(measurements: Sequence[Measurement], results: Path) -> None:
     try:
         from benchmarks.chart import draw_comparison, draw_growth
+        from benchmarks.overhead_chart import draw_overhead
     except ImportError as error:
         print(f"bench: no chart: {error}", file=sys.stderr)
         return
     for draw, suffix in ((draw_comparison, ".png"), (draw_growth, ".growth.png")):
         path = results.with_suffix(suffix)
         draw(measurements, path)
+        print(path)
+    path = results.with_suffix(".overhead.png")
+    if draw_overhead(measurements, path):
         print(path)
 
 

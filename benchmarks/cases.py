@@ -7,8 +7,10 @@ from types import MappingProxyType
 
 from benchmarks.loads import Chats, Load, LongAmongRunning, Prompts
 from benchmarks.models.shapes import SHAPES, TINY
+from benchmarks.servers.kinds import IN_FRONT
 
 BATCHED_BENCH = "llama-batched-bench"
+THROUGH = "through ours"
 _TINY_CONTEXT = 4096
 _ROUNDED_TO = 256
 # How many of a case's requests are sent to a model that is so much slower.
@@ -18,12 +20,13 @@ _SHARES: Mapping[str, float] = MappingProxyType({"1b": 0.25, TINY: 4.0})
 @dataclass(frozen=True, slots=True)
 class Contestant:
     """A server that takes part; `settings` are variables of ours. The first of a case is compared
-    with each of the others.
+    with each of the others. `behind` is the label of the one that it stands in front of.
     """
 
     label: str
     server: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    behind: str | None = None
 
 
 def _named(*servers: str) -> tuple[Contestant, ...]:
@@ -59,6 +62,14 @@ _SPECULATION = (
     Contestant("ours, speculation", "ours", {"JARVIS_LLAMA_SPECULATION": "auto"}),
     Contestant("ours, none", "ours", {"JARVIS_LLAMA_SPECULATION": "off"}),
 )
+
+
+def _in_front_of(server: str) -> tuple[Contestant, ...]:
+    """Ours as the way to a server, and that server itself."""
+    return Contestant(THROUGH, IN_FRONT, behind=server), Contestant(server, server)
+
+
+_PACES = (30, 60, 120)
 _CONTEXTS = (128, 500, 1500, 3000, 6000)
 _CACHED_PERCENT = (0, 25, 50, 75, 90)
 _CACHED_WORDS = 1000
@@ -99,6 +110,24 @@ CASES: tuple[Case, ...] = (
         )
         for percent in _CACHED_PERCENT
     ),
+    Case("upstream-paced-1", Prompts(1, tokens=24, requests=8), _in_front_of("paced-60"), TINY),
+    *(
+        Case(
+            f"upstream-paced-{pace}-16",
+            Prompts(16, requests=2, is_uneven=True),
+            _in_front_of(f"paced-{pace}"),
+            TINY,
+        )
+        for pace in _PACES
+    ),
+    Case("upstream-burst-16", Prompts(16, tokens=24, requests=3), _in_front_of("paced-60"), TINY),
+    Case("upstream-instant-16", Prompts(16, requests=16), _in_front_of("instant"), TINY),
+    Case("upstream-ours-1", Prompts(1, requests=10), _in_front_of("ours")),
+    Case("upstream-ours-16", Prompts(16, requests=3), _in_front_of("ours")),
+    Case("upstream-ours-16", Prompts(16, requests=2), _in_front_of("ours"), TINY),
+    Case("upstream-vllm-1", Prompts(1, requests=4), _in_front_of("vllm"), TINY),
+    Case("upstream-vllm-16", Prompts(16, requests=2), _in_front_of("vllm"), TINY),
+    Case("upstream-llama_cpp.server-1", Prompts(1, requests=10), _in_front_of("llama_cpp.server")),
     Case("client-ceiling", Prompts(32, requests=20), _named("instant"), TINY),
 )
 QUICK = ("clients-1", "clients-8", "shared-prefix")

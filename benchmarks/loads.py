@@ -1,5 +1,6 @@
 """Owns the kinds of load: which client sends what. Knows no server and no model."""
 
+import random
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,7 +34,11 @@ class Load(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Each client sends `requests` prompts: `shared` words that all have, and `words` own ones."""
+    """Each client sends `requests` prompts: `shared` words that all have, and `words` own ones.
+
+    With `is_uneven`, answers have half to one and a half times the `tokens`, so that clients whose
+    tokens come at the same pace don't stay in step.
+    """
 
     num_clients: int
     words: int = 64
@@ -41,17 +46,20 @@ class Prompts:
     tokens: int = 64
     requests: int = 1
     path: str = COMPLETIONS
+    is_uneven: bool = False
 
     @property
     def tokens_per_client(self) -> int:
-        return _room(self.shared + self.words) + self.tokens
+        return _room(self.shared + self.words) + (
+            self.tokens * 3 // 2 if self.is_uneven else self.tokens
+        )
 
     def plans(self, seed: str) -> list[ClientPlan]:
         shared = f"{words(self.shared, seed, 'shared')} " if self.shared else ""
 
         def ask(client: int, number: int) -> Ask:
             own = words(self.words, seed, client, number)
-            return Ask({"prompt": shared + own, "max_tokens": self.tokens})
+            return Ask({"prompt": shared + own, "max_tokens": self._length(client, number)})
 
         return [
             ClientPlan([ask(client, number) for number in range(self.requests)])
@@ -60,6 +68,13 @@ class Prompts:
 
     def scaled(self, share: float) -> "Prompts":
         return replace(self, requests=max(1, round(self.requests * share)))
+
+    def _length(self, client: int, number: int) -> int:
+        """The same in every round, so that all rounds are as long."""
+        if not self.is_uneven:
+            return self.tokens
+        generator = random.Random(f"{client}/{number}")
+        return generator.randint(self.tokens // 2, self.tokens * 3 // 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def table(measurements: Sequence[Measurement]) -> str:
         for (case, model), all_servers in grouped(measurements).items()
         for server, group in by_server(all_servers).items()
     ]
-    parts = ["Medians over the rounds.", _aligned([titles, *rows])]
+    parts = ["Medians over the rounds.", aligned([titles, *rows])]
     compared = comparisons(measurements)
     if compared:
         heads = ["case", "model", "compared with", "tokens/s", "decode/s", "first token", "gap p99"]
@@ -113,7 +113,7 @@ def table(measurements: Sequence[Measurement]) -> str:
         parts += [
             "Each case's first server divided by the other: the median of the rounds' ratios"
             " [lowest, highest].\nAbove 1 is faster for tokens/s, below 1 is sooner for times.",
-            _aligned([heads, *ratios]),
+            aligned([heads, *ratios]),
         ]
     busy = [each for each in measurements if (each.others_cpu_share or 0) > _QUIET]
     if busy:
@@ -155,7 +155,7 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Names to the left, numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(

@@ -15,6 +15,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     server: str
     # Whether the others of the case are compared with it.
     is_first: bool
+    # The server that it stands in front of: what that one takes is not in its figures.
+    behind: str | None = None
     num_clients: int
     num_tokens: int
     num_prompt_tokens: int = 0

@@ -3,19 +3,19 @@
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.cases import BATCHED_BENCH, Case, Contestant
 from benchmarks.figures import figures, is_wrong
 from benchmarks.loads import Prompts
-from benchmarks.measuring import Taken, take
+from benchmarks.measuring import Asked, Taken, take
 from benchmarks.models.cached import model_file
 from benchmarks.results import Measurement
-from benchmarks.servers.base import ServerUnavailable, Setup
+from benchmarks.servers.base import Behind, ServerUnavailable, Setup
 from benchmarks.servers.batched_bench import decoded
-from benchmarks.servers.kinds import SERVERS
-from benchmarks.servers.process import RunningServer, free_port, started
+from benchmarks.servers.kinds import SERVERS, UPSTREAM_KINDS
+from benchmarks.servers.process import free_port, started
 
 _MIB = 1 << 20
 _WARM_UP = Prompts(1, words=16, tokens=8)
@@ -36,7 +36,7 @@ class _Started:
     contestant: Contestant
     setup: Setup
     # None for a program that is no server.
-    server: RunningServer | None
+    asked: Asked | None
 
 
 def measured(case: Case, conditions: Conditions) -> Iterator[Measurement]:
@@ -45,12 +45,9 @@ def measured(case: Case, conditions: Conditions) -> Iterator[Measurement]:
     A server that can't take part is told of and left out; without the first there is nothing.
     """
     with ExitStack() as stack:
-        running: list[_Started] = []
-        for contestant in case.contestants:
-            each = _start(case, contestant, conditions, stack)
-            if each is None and contestant == case.contestants[0]:
-                return
-            running += [each] if each else []
+        running = _started(case, conditions, stack)
+        if not running or running[0].contestant != case.contestants[0]:
+            return
         for number in range(conditions.num_rounds):
             # Whatever drifts within a round does so for each of them in turn.
             shift = number % len(running)
@@ -58,37 +55,67 @@ def measured(case: Case, conditions: Conditions) -> Iterator[Measurement]:
                 yield _measure(case, each, running, number)
 
 
-def _start(
-    case: Case, contestant: Contestant, conditions: Conditions, stack: ExitStack
-) -> _Started | None:
-    try:
-        setup = Setup(
-            model=model_file(case.model),
-            num_slots=case.load.num_clients,
-            slot_tokens=case.slot_tokens,
-            threads=conditions.threads,
-            checkout=conditions.checkout,
-            settings=contestant.settings,
-        )
-        if contestant.server == BATCHED_BENCH:
-            return _Started(contestant, setup, None)
-        kind, port = SERVERS[contestant.server], free_port()
-        log = conditions.log_dir / f"{case.name}-{case.model}-{contestant.label}.log"
-        server = stack.enter_context(started(kind.launch(setup, port), port, log))
-        _tell_wrong(take(server, _WARM_UP, f"warm-up {case.name}", kind.body), contestant.label)
-        return _Started(contestant, setup, server)
-    except ServerUnavailable as error:
-        print(f"bench: {case.name}: without {contestant.label}: {error}", file=sys.stderr)
-        return None
+def _started(case: Case, conditions: Conditions, stack: ExitStack) -> list[_Started]:
+    """In the order of the case, those that can take part. Who is behind another starts before it;
+    where it can't, the other one can't either.
+    """
+    running: dict[str, _Started] = {}
+    for contestant in sorted(case.contestants, key=lambda each: each.behind is not None):
+        behind = running.get(contestant.behind or "")
+        if contestant.behind is not None and behind is None:
+            continue
+        try:
+            each = _start(case, contestant, _setup(case, contestant, conditions, behind), stack)
+            running[contestant.label] = each if behind is None else _in_front(each, behind)
+        except ServerUnavailable as error:
+            print(f"bench: {case.name}: without {contestant.label}: {error}", file=sys.stderr)
+    return [running[each.label] for each in case.contestants if each.label in running]
+
+
+def _setup(
+    case: Case, contestant: Contestant, conditions: Conditions, behind: _Started | None
+) -> Setup:
+    server = behind.asked.server if behind and behind.asked else None
+    kind = UPSTREAM_KINDS.get(behind.contestant.server, "openai") if behind else ""
+    return Setup(
+        model=model_file(case.model),
+        num_slots=case.load.num_clients,
+        slot_tokens=case.slot_tokens,
+        threads=conditions.threads,
+        checkout=conditions.checkout,
+        settings=contestant.settings,
+        folder=conditions.log_dir,
+        behind=Behind(kind, server.port) if server else None,
+    )
+
+
+def _start(case: Case, contestant: Contestant, setup: Setup, stack: ExitStack) -> _Started:
+    """Raises ServerUnavailable."""
+    if contestant.server == BATCHED_BENCH:
+        return _Started(contestant, setup, None)
+    kind, port = SERVERS[contestant.server], free_port()
+    log = setup.folder / f"{case.name}-{case.model}-{contestant.label}.log"
+    server = stack.enter_context(started(kind.launch(setup, port), port, log))
+    asked = Asked(server, kind.body)
+    _tell_wrong(take(asked, _WARM_UP, f"warm-up {case.name}"), contestant.label)
+    return _Started(contestant, setup, asked)
+
+
+def _in_front(each: _Started, behind: _Started) -> _Started:
+    """Asked for the same as the one behind it."""
+    assert each.asked is not None, "it is a server"
+    assert behind.asked is not None, "it is a server"
+    body = {**behind.asked.body, **each.asked.body}
+    return replace(each, asked=Asked(each.asked.server, body, behind.asked.server))
 
 
 def _measure(case: Case, each: _Started, running: list[_Started], number: int) -> Measurement:
-    if each.server is None:
+    if each.asked is None:
         return _measure_program(case, each, number)
-    others = [other.server for other in running if other.server and other is not each]
+    at_work = (each.asked.server, each.asked.behind)
+    others = [e.asked.server for e in running if e.asked and e.asked.server not in at_work]
     idle_cpu_s = sum(other.cpu_s() for other in others)
-    body = SERVERS[each.contestant.server].body
-    taken = take(each.server, case.load, f"{case.name}/{number}", body)
+    taken = take(each.asked, case.load, _seed(case, each, number))
     found = figures(taken.result.answers)
     first_error = _tell_wrong(taken, f"{case.name}: {each.contestant.label}")
     return Measurement(
@@ -97,6 +124,7 @@ def _measure(case: Case, each: _Started, running: list[_Started], number: int) -
         round=number,
         server=each.contestant.label,
         is_first=each.contestant == case.contestants[0],
+        behind=each.contestant.behind,
         num_clients=case.load.num_clients,
         num_tokens=found.num_tokens,
         num_prompt_tokens=found.num_prompt_tokens,
@@ -117,6 +145,12 @@ def _measure(case: Case, each: _Started, running: list[_Started], number: int) -
         others_cpu_share=taken.others_cpu_share,
         first_error=first_error,
     )
+
+
+def _seed(case: Case, each: _Started, number: int) -> str:
+    """Servers get the same prompts; one that is asked in two ways would know them again."""
+    is_shared = any(contestant.behind for contestant in case.contestants)
+    return f"{case.name}/{number}" + (f"/{each.contestant.label}" if is_shared else "")
 
 
 def _measure_program(case: Case, each: _Started, number: int) -> Measurement:

@@ -44,7 +44,7 @@ def response_to_reply(
     headers = {**headers, UPSTREAM_HEADER: header_text(reply.upstream)}
     if isinstance(reply, StreamedReply):
         relay = _Relay(reply, log, request.app.state.running)
-        return EventStreamResponse(relay.frames(), relay.end, headers)
+        return EventStreamResponse(relay.frames(), relay.end, headers, is_ready=True)
     log.see(reply.body)
     log.end(reply.upstream, f"status {reply.status}")
     return _whole(reply, headers)

@@ -50,5 +50,9 @@ def _check(text: str, parts: SplitResult) -> None:
         raise ValueError("no user and password in a URL: give api_key_env or extra_headers")
     if not parts.hostname:
         raise ValueError(f"the URL names no host; allowed: {_SUCH_AS}")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError("the URL's host has a part that is empty or too long") from None
     if "?" in text or "#" in text:
         raise ValueError("no query and no # in a URL: give api_key_env or extra_headers")

@@ -11,9 +11,13 @@ from typing import Any
 
 import msgspec
 
-from backends.remote.event_cutting import event_fields
+from backends.remote.event_cutting import event_fields, num_line_ends
 
-_decode = msgspec.json.Decoder().decode
+# What servers send before an answer is shorter, and so are errors that anybody reads. What is
+# longer is looked into no further: lists in it may be millions, which take seconds to make.
+LONGEST_READ = 64 * 1024
+# An event whose data is cut into more lines is none of a server that means well.
+MOST_LINES = 10_000
 # What a choice or its delta says without saying anything of an answer.
 _NOT_ANSWERING = {"index", "role", "object", "stop_reason", "prompt_token_ids", "prompt_logprobs"}
 # Typed events that other APIs than chats send first.
@@ -24,6 +28,24 @@ _OPENING_TYPES = {
     "response.in_progress",
     "response.queued",
 }
+
+
+class _Event(msgspec.Struct):
+    """What is looked at of an event's object. All else is stepped over."""
+
+    choices: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+    object: msgspec.Raw = msgspec.Raw()
+    type: msgspec.Raw = msgspec.Raw()
+    code: msgspec.Raw = msgspec.Raw()
+    status: msgspec.Raw = msgspec.Raw()
+    status_code: msgspec.Raw = msgspec.Raw()
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+# Stands for a long value: one that says something.
+_LONG = ("...",)
 
 
 class EventSense(Enum):
@@ -45,7 +67,14 @@ class EventReading:
     body: bytes = b""
 
 
+_NOTHING = EventReading(EventSense.OPENING)
+
+
 def read_event(event: bytes) -> EventReading:
+    if event[:1] in (b"\n", b"\r"):
+        return _NOTHING
+    if num_line_ends(event) > MOST_LINES:
+        return EventReading(EventSense.UNREADABLE)
     fields = event_fields(event)
     if b"error" in fields:  # llama.cpp's way: the field's name is not "data"
         return _error(fields[b"error"])
@@ -53,7 +82,7 @@ def read_event(event: bytes) -> EventReading:
     if fields.get(b"event") == b"error":
         return _error(data)
     if not data:
-        return EventReading(EventSense.OPENING)
+        return _NOTHING
     if data.strip() == b"[DONE]":
         return EventReading(EventSense.DONE)
     value = _object(data)
@@ -85,21 +114,29 @@ def error_status(value: Mapping[str, Any]) -> int | None:
 
 def _error(data: bytes) -> EventReading:
     value = _object(data)
-    return EventReading(EventSense.ERROR, error_status(value or {}), data)
+    return EventReading(EventSense.ERROR, error_status(value or {}), data[:LONGEST_READ])
 
 
 def _object(data: bytes) -> dict[str, Any] | None:
     try:
-        value = _decode(data)
+        event = _decode(data)
+        raws = {name: getattr(event, name) for name in event.__struct_fields__}
+        return {name: _value(raw) for name, raw in raws.items() if memoryview(raw)}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    return msgspec.json.decode(raw) if len(memoryview(raw)) <= LONGEST_READ else _LONG
 
 
 def _has_answer(value: Mapping[str, Any]) -> bool:
     choices = value.get("choices")
     if choices is None:
-        return value.get("type") not in _OPENING_TYPES
+        kind = value.get("type")
+        return not isinstance(kind, str) or kind not in _OPENING_TYPES
+    if choices is _LONG:
+        return True
     if not isinstance(choices, list) or not choices:
         return bool(value.get("usage"))
     return any(_says_something(choice) for choice in choices)

@@ -3,7 +3,8 @@
 The count and the three states are purgatory's. That lets any number through when half-open, takes
 whichever outcome comes next for the probe's, and asks the wall clock; so here it is told of
 outcomes alone: one probe passes at a time, its own outcome decides, a request that was given up
-decides nothing, and the clock is passed in.
+decides nothing, and the clock is passed in. A probe that takes longer than the breaker stays open
+gives its place to another: whoever asks for a long answer must not keep all others away.
 """
 
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class Permit:
         """
         if self._phase is _Phase.PROBE:
             self._phase = _Phase.ORDINARY
-            self._breaker.end_probe(is_good=True)
+            self._breaker.end_probe(self, is_good=True)
 
     def succeeded(self) -> None:
         self._settle(is_good=True)
@@ -60,7 +61,7 @@ class Permit:
     def _settle(self, *, is_good: bool | None) -> None:
         phase, self._phase = self._phase, _Phase.SETTLED
         if phase is _Phase.PROBE:
-            self._breaker.end_probe(is_good=is_good)
+            self._breaker.end_probe(self, is_good=is_good)
         elif phase is _Phase.ORDINARY and is_good is not None:
             self._breaker.count(is_good=is_good)
 
@@ -82,7 +83,8 @@ class Breaker:
         self._clock = clock
         self._on_change = on_change
         self._opened_at = 0.0
-        self._has_probe = False
+        self._probe: Permit | None = None
+        self._probe_began_at = 0.0
 
     @property
     def state(self) -> BreakerState:
@@ -113,15 +115,22 @@ class Breaker:
             return None
         if state is BreakerState.CLOSED:
             return Permit(self, is_probe=False)
-        self._has_probe = True
         if self._context.state == OPENED:
             self._context.set_state(HalfOpenedState())
             self._hear()
-        return Permit(self, is_probe=True)
+        self._probe = Permit(self, is_probe=True)
+        self._probe_began_at = self._clock()
+        return self._probe
 
-    def end_probe(self, *, is_good: bool | None) -> None:
-        """For Permit. None frees the probe's place and tells nothing of the server."""
-        self._has_probe = False
+    def end_probe(self, probe: Permit, *, is_good: bool | None) -> None:
+        """For Permit. None frees the probe's place and tells nothing of the server. One that has
+        lost its place counts as any request.
+        """
+        if probe is not self._probe:
+            if is_good is not None:
+                self.count(is_good=is_good)
+            return
+        self._probe = None
         if is_good is not None:
             self._report(is_good=is_good)
 
@@ -129,6 +138,11 @@ class Breaker:
         """For Permit. What passed before it opened tells how the server was, not how it is."""
         if self._context.state == CLOSED:
             self._report(is_good=is_good)
+
+    @property
+    def _has_probe(self) -> bool:
+        age_s = self._clock() - self._probe_began_at
+        return self._probe is not None and age_s < self._open_s
 
     @property
     def _left_s(self) -> float:

@@ -30,12 +30,9 @@ class Chances:
         self._routes = tuple(routes)
         self._began = began
         self._left = {r.endpoint.upstream.name: r.endpoint.upstream.max_retries + 1 for r in routes}
+        # How often one of them may be asked at most, as long as none was.
+        self.num_most = max(self._left.values())
         self._dropped: set[Endpoint] = set()
-
-    @property
-    def num_most(self) -> int:
-        """How often one of them may be asked at most."""
-        return max(self._left.values())
 
     def until(self, route: Route) -> float | None:
         """When the whole request must be over where `route` answers it."""
@@ -64,7 +61,11 @@ class Chances:
     def note(self, route: Route, failure: UpstreamFailure) -> None:
         """It failed so."""
         if not _may_pass(failure):
-            self._dropped.add(route.endpoint)
+            self.drop(route)
+
+    def drop(self, route: Route) -> None:
+        """It is asked no more."""
+        self._dropped.add(route.endpoint)
 
     def rest_s(self, now: float) -> float | None:
         """For how long all of those that may be asked at `now` want to be left alone; None where

@@ -5,14 +5,16 @@ httpcore2 neither tells a server that a stream was given up, nor keeps one strea
 ending its neighbours. Closing a connection does both. Knows nothing of what is asked.
 """
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import httpcore2
 import httpx2
 
+from backends.remote.plain_pool import PlainPool
 from core.errors import ConfigurationError
 from core.upstreams import Upstream
 
@@ -20,23 +22,39 @@ from core.upstreams import Upstream
 KEEPALIVE_S = 4.0
 # Each idle connection is looked at for every request, which costs a system call.
 MAX_IDLE = 32
+# Marks a request whose connection was closed before it was answered.
+_RESENT = "jarvis_resent"
 
 
-def open_pool(upstream: Upstream, *, is_encrypted: bool) -> httpcore2.AsyncConnectionPool:
+class Pool(Protocol):
+    """Connections to one server."""
+
+    async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
+        """Returns when an answer's headers have come; it has to be closed. Raises httpcore2's
+        TimeoutException, NetworkError or ProtocolError.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+def open_pool(upstream: Upstream, *, is_encrypted: bool) -> Pool:
     """Raises ConfigurationError where the authority's file can't be read.
 
     There is no limit to connections: how much is under way at once is decided where requests are
     admitted, and a second queue here would only hide it.
     """
+    if not is_encrypted:
+        return PlainPool(KEEPALIVE_S, MAX_IDLE)
     # It writes all headers to its log, keys among them.
     logging.getLogger("hpack").setLevel(logging.INFO)
     return _Pool(
-        ssl_context=_tls_context(upstream) if is_encrypted else None,
+        ssl_context=_tls_context(upstream),
         max_connections=None,
         max_keepalive_connections=MAX_IDLE,
         keepalive_expiry=KEEPALIVE_S,
         http2=True,
-        network_backend=_EncryptedBackend() if is_encrypted else None,
+        network_backend=_EncryptedBackend(),
     )
 
 
@@ -80,6 +98,17 @@ class _Connection(httpcore2.AsyncHTTPConnection):
     def can_multiplex(self) -> bool:
         return False
 
+    def has_expired(self) -> bool:
+        """Also where more has come than was asked for: it would be taken for the next request's."""
+        return super().has_expired() or (self.is_idle() and self._has_rest)
+
+    @property
+    def _has_rest(self) -> bool:
+        inner = self._connection
+        return isinstance(inner, httpcore2.AsyncHTTP11Connection) and bool(
+            inner._h11_state.trailing_data[0]
+        )
+
     async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
         is_first, self._was_used = not self._was_used, True
         try:
@@ -90,10 +119,12 @@ class _Connection(httpcore2.AsyncHTTPConnection):
             await self.aclose()
             if not _was_closed_unanswered(error):
                 raise
-            if is_first:
+            if is_first or _RESENT in request.extensions:
                 raise httpcore2.ReadError("closed without an answer") from error
+            request.extensions[_RESENT] = True
             # The server was about to close it when the request came. The pool takes this as a word
-            # to send the request on another connection, a new one at the latest.
+            # to send the request on another connection. Once: it may be the request that it can't
+            # stand.
             raise httpcore2.ConnectionNotAvailable from error
         if response.extensions["http_version"] != b"HTTP/2":
             return response
@@ -162,10 +193,32 @@ class _BeforeTls(httpcore2.AsyncNetworkStream):
         timeout: float | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+            return _Encrypted(await self._stream.start_tls(ssl_context, server_hostname, timeout))
         except BaseException:
             await self._stream.aclose()
             raise
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Encrypted(httpcore2.AsyncNetworkStream):
+    """What was decrypted already is read without a wait: a server that sends thousands of small
+    pieces at once would let nobody else run.
+    """
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        await asyncio.sleep(0)
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -166,7 +166,12 @@ class Directory:
         holding = tuple(stock.place(each) for stock, each in inner if each in stock.names)
         unsure = tuple(stock.place(each) for stock, each in inner if not stock.is_known)
         all_asked = tuple(stock.place(each) for stock, each in inner)
-        return holding or unsure or _places_at(self._holders(name), name) or all_asked
+        whole = self._holders(name)
+        # No server may name itself into a neighbour's place; but OpenRouter's names begin with
+        # vendors, and an upstream may be called as one.
+        if name.startswith(candidates[0].upstream.name):
+            whole = [each for each in whole if each.upstream.kind is UpstreamKind.OPENROUTER]
+        return holding or unsure or _places_at(whole, name) or all_asked
 
     def _default_places(self) -> tuple[Place, ...]:
         chosen = [s.upstream.default_model for s in self._stocks if s.upstream.default_model]

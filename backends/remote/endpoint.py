@@ -23,14 +23,16 @@ from backends.upstream import (
     WholeReply,
 )
 from core.errors import UpstreamFailed, UpstreamFailure, UpstreamFault
-from core.upstreams import Upstream
+from core.upstreams import Upstream, UpstreamKind
 
-# A server that wants to be left alone for longer is asked again after this time all the same.
-MAX_REST_S = 3600.0
 # How much the newest time counts in the moving mean.
 _NEWEST = 0.2
-# What a server answers that lives and has no time.
-_BUSY = (408, 429)
+# What a server says that lives: it has no time, or blames the request.
+_ALIVE = range(400, 500)
+# llama-cpp-python's server says so of a request's mistakes too: one client's would end in an open
+# breaker for all.
+_ALIVE_BY_KIND = {UpstreamKind.LLAMA_CPP: (500,)}
+_TOO_MANY = 429
 
 _logger = logging.getLogger(__name__)
 
@@ -117,7 +119,10 @@ class Endpoint:
             async with asyncio.timeout_at(until) as scope:
                 reply = await self.wire.ask(call, model)
         except UpstreamFailed as failed:
-            visit.failed(failed.failure)
+            failure = failed.failure
+            if self.is_clients_affair(call, failure):
+                failure = replace(failure, retry_after_s=None)
+            visit.failed(failure)
             raise
         except TimeoutError:
             if not scope.expired() or until is None:
@@ -129,6 +134,17 @@ class Endpoint:
             visit.given_up()
             raise
         return self._take(reply, visit, self._clock() - began, until)
+
+    def is_clients_affair(self, call: UpstreamCall, failure: UpstreamFailure) -> bool:
+        """Whether a client's own key was used too often: that says nothing to other clients."""
+        has_own_key = self.upstream.passes_client_key and call.client_key is not None
+        return has_own_key and failure.status == _TOO_MANY
+
+    def is_alive(self, failure: UpstreamFailure) -> bool:
+        """Whether the server has answered, and might well answer another request."""
+        kind = self.upstream.kind
+        own = _ALIVE_BY_KIND.get(kind, ())
+        return failure.status is not None and (failure.status in _ALIVE or failure.status in own)
 
     def _admit(self) -> "_Visit":
         permit = None if self.rest_s else self._breaker.admit()
@@ -183,7 +199,7 @@ class Endpoint:
         """For its visits: one has ended, and the server may have asked to be left alone."""
         self.num_outstanding -= 1
         if rest_s is not None:
-            self._rests_until = max(self._rests_until, self._clock() + min(rest_s, MAX_REST_S))
+            self._rests_until = max(self._rests_until, self._clock() + rest_s)
 
     def _breaker_changed(self, state: BreakerState) -> None:
         level = logging.WARNING if state is BreakerState.OPEN else logging.INFO
@@ -212,7 +228,9 @@ class _Visit:
     def failed(self, failure: UpstreamFailure) -> None:
         if not self._end(failure.retry_after_s):
             return
-        if failure.status in _BUSY:
+        if failure.fault is UpstreamFault.UNAVAILABLE:
+            self._permit.abandoned()
+        elif self._endpoint.is_alive(failure):
             self._permit.succeeded()
         else:
             self._permit.failed()

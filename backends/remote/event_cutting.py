@@ -1,6 +1,7 @@
 """Owns where server-sent events end in the bytes of a stream. Knows nothing of what they hold."""
 
 import re
+from itertools import accumulate, takewhile
 
 # A line's end is \n, \r\n or \r, and two of them in a row end an event. The \r of \r\n alone is
 # none: it would be taken for two.
@@ -54,22 +55,29 @@ class EventCutter:
 
 def split_events(whole: bytes) -> list[bytes]:
     """One item an event; joined they are what was given."""
+    if b"\r" not in whole:
+        *events, _ = whole.split(b"\n\n")
+        return [event + b"\n\n" for event in events]
     ends = [match.end() for match in _BLANK_LINE.finditer(whole)]
     return [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def end_before(whole: bytes, index: int) -> int:
     """Where the event begins that holds the byte at `index`."""
-    ends = (match.end() for match in _BLANK_LINE.finditer(whole))
-    return max((end for end in ends if end <= index), default=0)
+    ends = accumulate(map(len, split_events(whole)))
+    return max(takewhile(lambda end: end <= index, ends), default=0)
+
+
+def num_line_ends(event: bytes) -> int:
+    """At least as many as there are."""
+    return event.count(b"\n") + event.count(b"\r")
 
 
 def event_fields(event: bytes) -> dict[bytes, bytes]:
     """Fields by name, as the standard reads them; lines of one name are joined."""
-    fields: dict[bytes, bytes] = {}
-    for line in _LINE.split(event):
+    fields: dict[bytes, list[bytes]] = {}
+    for line in event.split(b"\n") if b"\r" not in event else _LINE.split(event):
         name, _, value = line.partition(b":")
         if name:
-            value = value.removeprefix(b" ")
-            fields[name] = fields[name] + b"\n" + value if name in fields else value
-    return fields
+            fields.setdefault(name, []).append(value.removeprefix(b" "))
+    return {name: b"\n".join(values) for name, values in fields.items()}

@@ -4,15 +4,16 @@ Nothing is parsed after the first part of an answer: this is the path of every t
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
 from backends.remote.beginnings import EventReading, EventSense, read_event
+from backends.remote.blanking import Blanking
 from backends.remote.event_cutting import EventCutter, EventTooLong, end_before, split_events
 from backends.remote.failures import TRANSPORT_ERRORS, error_failed, failed, transport_failed
 from backends.remote.response_bodies import Incoming
-from core.errors import UpstreamFailed, UpstreamFault
+from core.errors import UpstreamFailed, UpstreamFailure, UpstreamFault
 
 # What is held back before the first part of an answer. More is given out: then the client waits
 # for something that is worth to be seen.
@@ -20,6 +21,8 @@ MAX_HELD = 1024 * 1024
 # How long, and for how many bytes, an answer's end is waited for behind [DONE].
 END_S = 1.0
 MAX_BEHIND_END = 64 * 1024
+# A server may send events by thousands at once, which take a while to read.
+_EVENTS_IN_A_ROW = 256
 _FAULTS = (EventSense.ERROR, EventSense.UNREADABLE)
 
 RunInBackground = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -29,16 +32,27 @@ class EventRelay:
     """An EventStream over a response. `run_in_background` takes what is left to do at its end."""
 
     def __init__(
-        self, upstream: str, incoming: Incoming, run_in_background: RunInBackground
+        self,
+        upstream: str,
+        incoming: Incoming,
+        run_in_background: RunInBackground,
+        blanking: Blanking,
     ) -> None:
         self._upstream = upstream
         self._incoming = incoming
         self._run_in_background = run_in_background
+        self._blanking = blanking
         self._cutter = EventCutter()
         self._ready = b""
         self._failure: UpstreamFailed | None = None
+        self._told_error: UpstreamFailure | None = None
         self._has_ended = False
         self._is_closed = False
+
+    @property
+    def told_error(self) -> UpstreamFailure | None:
+        """What the server itself said went wrong, after which it said nothing more."""
+        return self._told_error
 
     async def begin(self) -> None:
         """Waits for the first event with a part of the answer. Raises UpstreamFailed."""
@@ -46,9 +60,11 @@ class EventRelay:
         has_begun = False
         while not has_begun and len(held) <= MAX_HELD:
             piece = await self._read()
-            num_opening = self._num_opening_bytes(piece)
+            num_opening = await self._num_opening_bytes(piece)
             has_begun = num_opening < len(piece)
-            held += piece[:num_opening] + self._until_end(piece[num_opening:])
+            answer = piece[num_opening:]
+            held += piece[:num_opening]
+            held += await self._until_end(answer) if _may_be_the_end(answer) else answer
         self._ready = bytes(held)
 
     def __aiter__(self) -> "EventRelay":
@@ -61,7 +77,7 @@ class EventRelay:
         if self._has_ended or self._is_closed:
             raise StopAsyncIteration
         piece = await self._read()
-        return self._until_end(piece) if b"error" in piece or b"[DONE]" in piece else piece
+        return await self._until_end(piece) if _may_be_the_end(piece) else piece
 
     async def aclose(self) -> None:
         if self._is_closed:
@@ -71,7 +87,7 @@ class EventRelay:
             self._run_in_background(self._read_to_the_end())
         else:
             # Whoever is cancelled while closing must not leave half of a connection in the pool.
-            await asyncio.shield(self._run_in_background(self._incoming.close()))
+            await asyncio.wait([self._run_in_background(self._incoming.close())])
 
     async def _read(self) -> bytes:
         """One or more whole events in valid UTF-8."""
@@ -86,7 +102,7 @@ class EventRelay:
 
     async def _next_events(self) -> bytes:
         try:
-            async for piece in self._incoming.pieces:
+            while (piece := await self._incoming.next_piece()) is not None:
                 if whole := self._cutter.feed(piece):
                     return whole
         except EventTooLong:
@@ -108,10 +124,10 @@ class EventRelay:
             return valid
         return piece
 
-    def _num_opening_bytes(self, piece: bytes) -> int:
+    async def _num_opening_bytes(self, piece: bytes) -> int:
         """Up to the first event with a part of the answer. Raises UpstreamFailed for an error."""
         length = 0
-        for event in split_events(piece):
+        async for event in _in_turns(split_events(piece)):
             reading = read_event(event)
             if reading.sense in _FAULTS:
                 self._failure = self._event_failed(reading)
@@ -121,15 +137,23 @@ class EventRelay:
             length += len(event)
         return length
 
-    def _until_end(self, piece: bytes) -> bytes:
+    async def _until_end(self, piece: bytes) -> bytes:
         """Up to [DONE], or to an error of the server's own, which ends its stream as well."""
         length = 0
-        for event in split_events(piece):
-            length += len(event)
-            if read_event(event).sense in (EventSense.DONE, EventSense.ERROR):
+        async for event in _in_turns(split_events(piece)):
+            reading = read_event(event)
+            if reading.sense in (EventSense.DONE, EventSense.ERROR):
                 self._has_ended = True
-                return piece[:length]
+                return piece[:length] + self._last(event, reading)
+            length += len(event)
         return piece
+
+    def _last(self, event: bytes, reading: EventReading) -> bytes:
+        """As the client gets it."""
+        if reading.sense is EventSense.DONE:
+            return event
+        self._told_error = self._event_failed(reading).failure
+        return self._blanking.of(event)
 
     def _event_failed(self, reading: EventReading) -> UpstreamFailed:
         if reading.sense is EventSense.UNREADABLE:
@@ -147,3 +171,16 @@ class EventRelay:
                     await self._incoming.read_start(MAX_BEHIND_END)
         finally:
             await self._incoming.close()
+
+
+def _may_be_the_end(piece: bytes) -> bool:
+    """Whether its events are worth reading: to read each of them would cost most of a token."""
+    return b"error" in piece or b"[DONE]" in piece
+
+
+async def _in_turns(events: Sequence[bytes]) -> AsyncIterator[bytes]:
+    """Lets others run between many of them."""
+    for index, event in enumerate(events, 1):
+        yield event
+        if index % _EVENTS_IN_A_ROW == 0:
+            await asyncio.sleep(0)

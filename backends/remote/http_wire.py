@@ -6,12 +6,13 @@ Does not repeat requests, and knows no other URL.
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpcore2
 
 from backends.remote.beginnings import error_status
+from backends.remote.blanking import Blanking
 from backends.remote.connections import open_pool
 from backends.remote.event_relay import EventRelay
 from backends.remote.failures import (
@@ -27,6 +28,7 @@ from backends.remote.response_bodies import (
     MAX_ANSWER,
     MAX_DOCUMENT,
     MAX_ERROR,
+    MAX_REFUSAL,
     BodyTooLarge,
     Incoming,
     error_of,
@@ -38,6 +40,9 @@ from core.upstreams import Upstream
 
 # Of those below 500 these say that it is not the request's fault.
 _ASK_OTHERS = (408, 429)
+# No client could be told a higher one.
+_FIRST_ERROR_STATUS = 400
+_LAST_STATUS = 599
 _CLOSED = "is no longer used: this process closes, or its settings changed"
 
 
@@ -60,8 +65,9 @@ class HttpWire:
         """Connects to nothing. Raises ConfigurationError for what no request could be made with."""
         self._name = upstream.name
         self._limits = limits or WireLimits()
-        self._address = Address(base_url)
+        self._address = Address(base_url, upstream.kind)
         self._headers = RequestHeaders(upstream, self._address.host)
+        self._blanking = Blanking(upstream)
         self._pool = open_pool(upstream, is_encrypted=self._address.is_encrypted)
         timeouts = upstream.timeouts
         self._timeouts = {
@@ -80,6 +86,15 @@ class HttpWire:
         return self._address.shown
 
     async def ask(self, call: UpstreamCall, model: str) -> UpstreamReply:
+        try:
+            reply = await self._ask(call, model)
+        except UpstreamFailed as error:
+            raise self._blanking.of_failure(error) from None
+        if isinstance(reply, WholeReply) and reply.status >= _FIRST_ERROR_STATUS:
+            return replace(reply, body=self._blanking.of(reply.body))
+        return reply
+
+    async def _ask(self, call: UpstreamCall, model: str) -> UpstreamReply:
         body = body_of(call, model)
         headers = self._headers.of(call.client_key, body)
         async with self._bounded(self._headers_s) as limit:
@@ -89,7 +104,8 @@ class HttpWire:
                     limit.reschedule(None)
                 reply = await self._reply(incoming, call)
             except BaseException:
-                await asyncio.shield(self._run_in_background(incoming.close()))
+                # Whoever is cancelled meanwhile must not leave half of a connection in the pool.
+                await asyncio.wait([self._run_in_background(incoming.close())])
                 raise
             if isinstance(reply, WholeReply):
                 await incoming.close()
@@ -99,9 +115,10 @@ class HttpWire:
         async with self._bounded(self._limits.document_s):
             incoming = await self._send("GET", path, self._headers.of(None, None), None)
             try:
-                return await self._whole(incoming, self._limits.max_document)
+                reply = await self._whole(incoming, self._limits.max_document)
             finally:
                 await incoming.close()
+        return replace(reply, body=self._blanking.of(reply.body))
 
     async def close(self) -> None:
         self._is_closed = True
@@ -117,17 +134,17 @@ class HttpWire:
     async def _bounded(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
         """Ends what is done in it after `seconds`, or when this wire closes."""
         if self._is_closed:
-            raise self._failed(UpstreamFault.CONNECTION, _CLOSED)
+            raise self._failed(UpstreamFault.UNAVAILABLE, _CLOSED)
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
                 self._under_way.add(limit)
                 yield limit
-        except TimeoutError:
+        except TRANSPORT_ERRORS as error:  # TimeoutError is one
             if self._is_closed:
-                raise self._failed(UpstreamFault.CONNECTION, _CLOSED) from None
-            raise self._failed(UpstreamFault.TIMEOUT, "took too long to answer") from None
-        except TRANSPORT_ERRORS as error:
+                raise self._failed(UpstreamFault.UNAVAILABLE, _CLOSED) from None
+            if isinstance(error, TimeoutError):
+                raise self._failed(UpstreamFault.TIMEOUT, "took too long to answer") from None
             raise transport_failed(self._name, error) from error
         finally:
             self._under_way.discard(limit)
@@ -144,15 +161,32 @@ class HttpWire:
 
     async def _reply(self, incoming: Incoming, call: UpstreamCall) -> UpstreamReply:
         status = incoming.status
-        if not (200 <= status < 300 or 400 <= status < 500) or status in _ASK_OTHERS:
+        if status > _LAST_STATUS:
+            raise self._failed(
+                UpstreamFault.BROKEN, f"answered with status {status}, which is none"
+            )
+        if not (200 <= status < 300 or _is_refusal(status)):
             raise await self._status_failed(incoming)
+        try:
+            return await self._answer(incoming, call)
+        except UpstreamFailed as error:
+            failure = error.failure
+            if failure.status is None or not _is_refusal(failure.status):
+                raise
+            # Some servers say success before they have looked at the request.
+            return WholeReply(self._name, failure.status, failure.media_type, failure.body)
+
+    async def _answer(self, incoming: Incoming, call: UpstreamCall) -> UpstreamReply:
+        status = incoming.status
         if call.is_stream and status < 300 and incoming.is_event_stream and not incoming.is_encoded:
-            relay = EventRelay(self._name, incoming, self._run_in_background)
+            relay = EventRelay(self._name, incoming, self._run_in_background, self._blanking)
             await relay.begin()
             return StreamedReply(self._name, relay)
+        if _is_refusal(status):
+            body = b"" if incoming.is_encoded else await incoming.read_start(MAX_REFUSAL)
+            return WholeReply(self._name, status, incoming.media_type, body)
         reply = await self._whole(incoming, self._limits.max_answer)
-        if status < 300:
-            self._check_json(reply)
+        self._check_json(reply)
         return reply
 
     async def _whole(self, incoming: Incoming, max_bytes: int) -> WholeReply:
@@ -188,3 +222,8 @@ class HttpWire:
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
         return task
+
+
+def _is_refusal(status: int) -> bool:
+    """Whether it is the request's fault: others would say the same."""
+    return 400 <= status < 500 and status not in _ASK_OTHERS

@@ -13,16 +13,13 @@ import httpx2
 import msgspec
 from pydantic import SecretStr
 
+from backends.remote.base_urls import base_url_of
+from backends.remote.secrets import checked_secret, header_name
 from backends.upstream import UpstreamCall
 from core.errors import ConfigurationError, InvalidValue
-from core.upstreams import Upstream
+from core.upstreams import Upstream, UpstreamKind
 
 _VERSION_SEGMENT = re.compile(r"/v\d+$")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*")
-# Those that say how a message is framed or encoded: they are set from what is sent.
-_FRAMING = {"accept-encoding", "connection", "content-length", "te", "trailer"}
-_FRAMING |= {"transfer-encoding", "upgrade", "keep-alive", "expect", "content-encoding"}
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -30,17 +27,12 @@ Headers = list[tuple[bytes, bytes]]
 class Address:
     """One base URL. `shown` is what may be told of it."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, kind: UpstreamKind) -> None:
         """Raises ConfigurationError, with nothing of the URL in its message."""
         try:
-            url = httpx2.URL(base_url)
-        except httpx2.InvalidURL:
-            raise ConfigurationError("a base URL of an upstream is no URL") from None
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query:
-            raise ConfigurationError(
-                "a base URL of an upstream is http:// or https:// with a host,"
-                " without user, password and query"
-            )
+            url = httpx2.URL(base_url_of(base_url, kind))
+        except ValueError as error:
+            raise ConfigurationError(f"the base URL of an upstream: {error}") from None
         self._url = url
         self._base = url.raw_path.decode("ascii").rstrip("/")
         self._root = _VERSION_SEGMENT.sub("", self._base)
@@ -74,41 +66,42 @@ class RequestHeaders:
             b"accept-encoding": b"identity",
             b"user-agent": b"jarvis-llm-proxy",
         }
-        if upstream.api_key is not None:
-            self._fixed[b"authorization"] = _bearer(upstream.api_key, f"upstream {upstream.name}")
-        for name, secret in upstream.extra_headers.items():
-            self._fixed[name.lower().encode("ascii", "replace")] = _value(
-                name, secret, upstream.name
-            )
+        try:
+            self._fixed |= _given(upstream)
+        except ValueError as error:
+            raise ConfigurationError(f"upstream {upstream.name}: {error}") from None
 
     def of(self, client_key: SecretStr | None, body: bytes | None) -> Headers:
         """Raises InvalidValue for a client's key that can't be sent. `body` is JSON."""
         headers = dict(self._fixed)
         if self._passes_client_key and client_key is not None:
             try:
-                headers[b"authorization"] = _bearer(client_key, "the request")
-            except ConfigurationError as error:
-                raise InvalidValue(str(error)) from None
+                headers[b"authorization"] = _bearer(client_key)
+            except ValueError as error:
+                raise InvalidValue(f"the key of the request can't be sent on: {error}") from None
         if body is not None:
             headers[b"content-type"] = b"application/json"
             headers[b"content-length"] = b"%d" % len(body)
         return list(headers.items())
 
 
-def _bearer(key: SecretStr, whose: str) -> bytes:
-    text = key.get_secret_value()
-    if not _HEADER_VALUE.fullmatch(text):
-        raise ConfigurationError(f"the key of {whose} holds characters that no header can have")
-    return b"Bearer " + text.encode("latin-1")
+def _given(upstream: Upstream) -> dict[bytes, bytes]:
+    """What the operator gave. Raises ValueError."""
+    headers: dict[bytes, bytes] = {}
+    if upstream.api_key is not None:
+        headers[b"authorization"] = _bearer(upstream.api_key)
+    for name, secret in upstream.extra_headers.items():
+        allowed = header_name(name, has_key=upstream.api_key is not None)
+        headers[allowed.lower().encode("ascii")] = _value(secret)
+    return headers
 
 
-def _value(name: str, secret: SecretStr, upstream: str) -> bytes:
-    text = secret.get_secret_value()
-    if not _HEADER_NAME.fullmatch(name) or (text and not _HEADER_VALUE.fullmatch(text)):
-        raise ConfigurationError(f"upstream {upstream}: {name!r} or its value can't be a header")
-    if name.lower() in _FRAMING:
-        raise ConfigurationError(f"upstream {upstream}: {name!r} is no header that can be set")
-    return text.encode("latin-1")
+def _bearer(key: SecretStr) -> bytes:
+    return b"Bearer " + _value(key)
+
+
+def _value(secret: SecretStr) -> bytes:
+    return checked_secret(secret.get_secret_value()).get_secret_value().encode("ascii")
 
 
 def body_of(call: UpstreamCall, model: str) -> bytes:

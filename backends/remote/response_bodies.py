@@ -3,6 +3,7 @@
 Knows no streams of events.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,11 @@ MAX_ANSWER = 64 * 1024 * 1024
 MAX_DOCUMENT = 8 * 1024 * 1024
 # Errors are read by people: nothing is lost behind that.
 MAX_ERROR = 64 * 1024
+# A refusal may name every field that is wrong, and is passed on as it is.
+MAX_REFUSAL = 1024 * 1024
+# So many bytes are read before others run; each piece is as much work as so many.
+_WORK_IN_A_ROW = 64 * 1024
+_PIECE_WORK = 1024
 
 
 class BodyTooLarge(Exception):
@@ -34,6 +40,7 @@ class Incoming:
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in response.headers
         }
+        self._work = 0
         self.pieces: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
 
     @property
@@ -63,12 +70,22 @@ class Incoming:
 
     async def read_start(self, max_bytes: int) -> bytes:
         """No more than that; the rest is left unread."""
-        parts: list[bytes] = []
-        missing = max_bytes
-        while missing > 0 and (piece := await anext(self.pieces, None)) is not None:
-            parts.append(piece[:missing])
-            missing -= len(piece)
-        return b"".join(parts)
+        # In one place: of pieces of a byte each, millions would be held.
+        start = bytearray()
+        while len(start) < max_bytes and (piece := await self.next_piece()) is not None:
+            start += piece[: max_bytes - len(start)]
+        return bytes(start)
+
+    async def next_piece(self) -> bytes | None:
+        """None at the body's end. A server that sends a lot, or many tiny pieces, holds up nobody
+        else: taking what is there already would let nobody run.
+        """
+        if self._work >= _WORK_IN_A_ROW:
+            self._work = 0
+            await asyncio.sleep(0)
+        piece = await anext(self.pieces, None)
+        self._work += _PIECE_WORK + len(piece or b"")
+        return piece
 
     async def close(self) -> None:
         """Frees the connection, for another request where this one was read to its end."""
@@ -89,10 +106,10 @@ def is_json(body: bytes) -> bool:
 
 def error_of(body: bytes) -> dict[str, Any] | None:
     """The object of a body that is nothing but an error, though its status says success."""
-    if not body.lstrip().startswith(b"{"):
+    if len(body) > MAX_ERROR or not body.lstrip().startswith(b"{"):
         return None
     parts = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    if parts.keys() & {"choices", "data", "output", "results"} or len(body) > MAX_ERROR:
+    if parts.keys() & {"choices", "data", "output", "results"}:
         return None
     value: dict[str, Any] = msgspec.json.decode(body)
     return value if is_error(value) else None

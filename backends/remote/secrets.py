@@ -54,7 +54,8 @@ def secret_of_variable(name: str, environ: Mapping[str, str]) -> SecretStr:
 def header_name(name: str, *, has_key: bool) -> str:
     """Raises ValueError where it is none, or not the operator's to give."""
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError(f"{name[:80]!r} is no name of a header")
+        # Not shown: whoever writes a whole header as its name writes its value too.
+        raise ValueError("one of them is no name of a header; allowed: letters, digits and '-'")
     if name.lower() in _NOT_GIVEN:
         raise ValueError(f"{name} is set by this server itself")
     if name.lower() == "authorization" and has_key:

@@ -164,7 +164,12 @@ class _Watcher:
         if self._timer is not None and self._timer.when() <= loop.time() + seconds:
             return
         self._drop_timer()
-        self._timer = loop.call_later(seconds, self._wanted.set)
+        self._timer = loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        # In the middle of a look it counts for nothing, and must not be taken for one to come.
+        self._timer = None
+        self._wanted.set()
 
     def _drop_timer(self) -> None:
         if self._timer is not None:

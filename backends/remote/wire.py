@@ -1,9 +1,10 @@
 """The seam between what speaks HTTP to one URL and what chooses among URLs. Knows neither."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from backends.upstream import UpstreamCall, UpstreamReply, WholeReply
+from core.errors import UpstreamFailure
 
 
 class Wire(Protocol):
@@ -29,6 +30,16 @@ class Wire(Protocol):
 
     async def close(self) -> None:
         """Ends what is under way with UpstreamFailed. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class TellsError(Protocol):
+    """An EventStream that knows whether its server ended it with an error."""
+
+    @property
+    def told_error(self) -> UpstreamFailure | None:
+        """What the last event that was given out says of it."""
         ...
 
 

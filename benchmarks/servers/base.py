@@ -10,6 +10,18 @@ class ServerUnavailable(Exception):
     """This server can't take part here; the message says why, in a line."""
 
 
+# What a model is called where it is not known by its file's name.
+MODEL = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The server that another one stands in front of. `kind` is what `upstreams.toml` calls it."""
+
+    kind: str
+    port: int
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """The same for all servers of a case. `slot_tokens` is a prompt and its answer together."""
@@ -22,6 +34,9 @@ class Setup:
     checkout: Path
     # Variables of our own server, where a case is about one.
     settings: Mapping[str, str] = field(default_factory=dict)
+    # Where what a server has to read is written to.
+    folder: Path = Path()
+    behind: Behind | None = None
 
     @property
     def kv_tokens(self) -> int:

@@ -1,6 +1,7 @@
 """Owns how each kind of server is started. Knows no load and starts nothing itself."""
 
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,7 +13,14 @@ from typing import Any
 from benchmarks import places
 from benchmarks.peers_build import PeersBuildError, built
 from benchmarks.servers import vllm_launch
-from benchmarks.servers.base import Launch, Server, ServerUnavailable, Setup, clean_environ
+from benchmarks.servers.base import (
+    MODEL,
+    Launch,
+    Server,
+    ServerUnavailable,
+    Setup,
+    clean_environ,
+)
 
 _HOST = "127.0.0.1"
 # Read instead of the user's own .env.
@@ -21,6 +29,10 @@ _NO_SETTINGS = Path(__file__).with_name("no_settings.env")
 
 def _never_ending() -> dict[str, Any]:
     return {"ignore_eos": True}
+
+
+def _named_model() -> dict[str, Any]:
+    return {"model": MODEL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +54,45 @@ class Ours:
                 "JARVIS_LLAMA_MAX_NUM_SEQS": str(setup.num_slots),
                 "JARVIS_LLAMA_THREADS": str(setup.threads),
             }
-        own = {**settings, **setup.settings, "JARVIS_CACHE_DIR": str(places.cache_dir())}
-        flags = ("--host", _HOST, "--port", str(port), "--env-file", str(_NO_SETTINGS))
-        command = (sys.executable, str(setup.checkout / "main.py"), *flags)
-        return Launch(command, {**clean_environ(os.environ), **own}, "/health/ready")
+        return _launch_of_ours(setup, port, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class OursInFront:
+    """This project's server with no engine of its own, in front of the server behind it."""
+
+    body: Mapping[str, Any] = field(default_factory=_named_model)
+
+    def launch(self, setup: Setup, port: int) -> Launch:
+        assert setup.behind is not None, "it stands in front of another one"
+        file = setup.folder / f"upstreams-{port}.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        upstream = {
+            "name": "behind",
+            "kind": setup.behind.kind,
+            "base_url": f"http://{_HOST}:{setup.behind.port}/v1",
+            "models": [MODEL],
+        }
+        # JSON's texts and lists are TOML's.
+        lines = [f"{name} = {json.dumps(value)}" for name, value in upstream.items()]
+        file.write_text("\n".join(["[[upstreams]]", *lines, ""]), encoding="utf-8")
+        settings = {
+            "JARVIS_INFERENCE_ENGINE": "remote",
+            "JARVIS_UPSTREAMS_FILE": str(file.resolve()),
+        }
+        return _launch_of_ours(setup, port, settings)
+
+
+def _launch_of_ours(setup: Setup, port: int, settings: Mapping[str, str]) -> Launch:
+    own = {
+        **settings,
+        **setup.settings,
+        "JARVIS_CACHE_DIR": str(places.cache_dir()),
+        "JARVIS_MODEL_ALIASES": MODEL,
+    }
+    flags = ("--host", _HOST, "--port", str(port), "--env-file", str(_NO_SETTINGS))
+    command = (sys.executable, str(setup.checkout / "main.py"), *flags)
+    return Launch(command, {**clean_environ(os.environ), **own}, "/health/ready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +152,7 @@ class Vllm:
     body: Mapping[str, Any] = field(default_factory=_never_ending)
 
     def launch(self, setup: Setup, port: int) -> Launch:
-        flags = ("--host", _HOST, "--port", str(port), "--served-model-name", "bench")
+        flags = ("--host", _HOST, "--port", str(port), "--served-model-name", MODEL)
         module = ("-m", "vllm.entrypoints.openai.api_server")
         command = (sys.executable, *module, *flags, *vllm_launch.flags(setup))
         return Launch(command, vllm_launch.environ(setup), "/health")
@@ -118,11 +165,36 @@ class Instant:
     body: Mapping[str, Any] = field(default_factory=dict)
 
     def launch(self, setup: Setup, port: int) -> Launch:
-        command = (sys.executable, "-m", "benchmarks.servers.instant", str(port))
-        environ = {**clean_environ(os.environ), "PYTHONPATH": str(places.ROOT)}
-        return Launch(command, environ, "/health")
+        return _launch_of_bench("benchmarks.servers.instant", str(port))
 
 
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """Answers at a pace of its own, as a server on another machine does."""
+
+    tokens_per_s: int
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+    def launch(self, setup: Setup, port: int) -> Launch:
+        return _launch_of_bench("benchmarks.servers.paced", str(port), str(self.tokens_per_s))
+
+
+def _launch_of_bench(module: str, *arguments: str) -> Launch:
+    environ = {**clean_environ(os.environ), "PYTHONPATH": str(places.ROOT)}
+    return Launch((sys.executable, "-m", module, *arguments), environ, "/health")
+
+
+# The one that stands in front of another, and what that is to it; "openai" where it is not named.
+IN_FRONT = "ours-in-front"
+UPSTREAM_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "ours": "jarvis",
+        "ours-vllm": "jarvis",
+        "vllm": "vllm",
+        "llama-server": "llama_cpp",
+        "llama_cpp.server": "llama_cpp",
+    }
+)
 SERVERS: Mapping[str, Server] = MappingProxyType(
     {
         "ours": Ours("llama_cpp"),
@@ -131,5 +203,9 @@ SERVERS: Mapping[str, Server] = MappingProxyType(
         "llama_cpp.server": LlamaCppPython(),
         "vllm": Vllm(),
         "instant": Instant(),
+        "paced-30": Paced(30),
+        "paced-60": Paced(60),
+        "paced-120": Paced(120),
+        IN_FRONT: OursInFront(),
     }
 )

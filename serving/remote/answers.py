@@ -3,7 +3,8 @@
 What passes through as it came is not made here. Knows no HTTP library.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -33,6 +34,8 @@ from serving.remote.targets import RemoteTarget
 from serving.remote.written_messages import Body
 
 _MAX_MESSAGE = 2000
+# A server may send events by thousands at once: others run between them.
+_EVENTS_IN_A_ROW = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,22 +161,22 @@ def _body(request: GenerationRequest, kind: UpstreamKind) -> Body:
 async def _events(reply: StreamedReply, read: ChatEvents) -> AsyncGenerator[GenerationEvent, None]:
     """Those of a whole stream."""
     async for item in reply.events:
-        for event in _told(item, read):
-            if isinstance(event, GenerationEnd):
+        for count, data in enumerate(event_data(item), 1):
+            told = _told(data, read)
+            is_end = bool(told) and isinstance(told[-1], GenerationEnd)
+            if is_end:
                 await _let_end(reply)
+            for event in told:
                 yield event
+            if is_end:
                 return
-            yield event
+            if count % _EVENTS_IN_A_ROW == 0:
+                await asyncio.sleep(0)
     raise broken_answer(reply.upstream, "its stream ended without saying so")
 
 
-def _told(item: bytes, read: ChatEvents) -> Iterator[GenerationEvent]:
-    """What whole events of a stream say, to the answer's end at most."""
-    for data in event_data(item):
-        if data.strip() == DONE:
-            yield from read.end()
-            return
-        yield from read.feed(data)
+def _told(data: bytes, read: ChatEvents) -> Sequence[GenerationEvent]:
+    return read.end() if data.strip() == DONE else read.feed(data)
 
 
 async def _let_end(reply: StreamedReply) -> None:

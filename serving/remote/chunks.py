@@ -4,11 +4,16 @@ Reads one event's data at a time; knows nothing of what came before.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 DONE = b"[DONE]"
+MOST_LINES = 10_000
+# A value that may be false, as some servers send beside an answer, is shorter.
+_LONGEST_NOTHING = 16
+# Of all calls and choices. Millions that say nothing would take seconds to make.
+MOST_OBJECTS = 2**16
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -82,16 +87,20 @@ class Usage(msgspec.Struct):
 
 
 class Chunk(msgspec.Struct):
-    """A chunk of a stream, or a whole body. `error` is what a server says instead."""
+    """A chunk of a stream, or a whole body. `error` is what a server says instead; it may be
+    anything, and is not made into objects.
+    """
 
     choices: list[ChoicePart] | None = None
     usage: Usage | None = None
-    error: Any = None
-    object: Any = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    object: msgspec.Raw = msgspec.Raw(b"null")
 
     @property
     def is_error(self) -> bool:
-        return self.error is not None or self.object == "error"
+        is_long = len(memoryview(self.error)) > _LONGEST_NOTHING
+        says_error = is_long or bool(msgspec.json.decode(self.error))
+        return says_error or bytes(self.object) == b'"error"'
 
 
 _decoder = msgspec.json.Decoder(Chunk)
@@ -99,6 +108,8 @@ _decoder = msgspec.json.Decoder(Chunk)
 
 def read_chunk(data: bytes) -> Chunk:
     """Raises ValueError."""
+    if len(data) > MOST_OBJECTS and data.count(b"{") > MOST_OBJECTS:
+        raise ValueError(f"one piece of it holds more than {MOST_OBJECTS} objects")
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -106,13 +117,18 @@ def read_chunk(data: bytes) -> Chunk:
 
 
 def event_data(events: bytes) -> Iterator[bytes]:
-    """The data of whole server-sent events, one each; what else they hold is left out."""
-    lines: list[bytes] = []
-    for line in events.splitlines():
-        if line.startswith(b"data:"):
-            lines.append(line[5:].removeprefix(b" "))
-        elif not line and lines:
-            yield b"\n".join(lines)
-            lines = []
-    if lines:
-        yield b"\n".join(lines)
+    """The data of whole server-sent events, one each; what else they hold is left out. Of an event
+    of too many lines all is given, which is no JSON.
+    """
+    if b"\r" in events:
+        events = events.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    for event in events.split(b"\n\n"):
+        # Most of what holds no data is left here: a server may send it by the megabyte.
+        if b"data:" not in event:
+            continue
+        if event.count(b"\n") > MOST_LINES:
+            yield event
+            continue
+        lines = [line for line in event.split(b"\n") if line.startswith(b"data:")]
+        if lines:
+            yield b"\n".join([line[5:].removeprefix(b" ") for line in lines])

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backends.upstream import Place, UpstreamHost
-from serving.remote.discretion import DiscreetHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +36,29 @@ class LocalNames(Protocol):
 
 
 class ModelRouter:
-    """Finds targets among this process's names and those of the upstreams behind `host`, which
-    tells no key.
-    """
+    """Finds targets among this process's names and those of the upstreams behind `host`."""
 
     def __init__(self, host: UpstreamHost) -> None:
-        self.host: UpstreamHost = DiscreetHost(host)
+        self.host = host
         upstreams = host.plan.upstreams
         self._prefixes = {each.name for each in upstreams} | {each.kind for each in upstreams}
 
     async def targets(
         self, name: str | None, local: LocalNames | None, *, has_fallbacks: bool = True
     ) -> tuple[Target, ...]:
-        """Those to ask, in order; none where nobody has the model.
+        """Those to ask, in order; none where nobody is known to have the model, unless a list of
+        fallbacks is the name's own: it may be that of a server that was never up since our start.
 
         `local` is None where no engine here can answer what is asked. Its own names go before those
         of upstreams; no name means its model, or without it the upstreams' default one.
         """
-        chosen = await self._target(name or "", local)
-        if chosen is None:
+        plan, wanted = self.host.plan, name or ""
+        chosen = await self._target(wanted, local)
+        if chosen is None and wanted not in plan.fallbacks:
             return ()
-        targets = [chosen]
-        fallbacks = self.host.plan.fallbacks_of(name or "") if has_fallbacks else ()
-        for fallback in fallbacks:
-            target = await self._target(fallback, local)
-            if target is not None and target not in targets:
-                targets.append(target)
-        return tuple(targets)
+        fallbacks = plan.fallbacks_of(wanted) if has_fallbacks else ()
+        found = [chosen, *[await self._target(each, local) for each in fallbacks]]
+        return tuple(dict.fromkeys(target for target in found if target is not None))
 
     async def _target(self, name: str, local: LocalNames | None) -> Target | None:
         if local is not None and (not name or local.lists(name)):

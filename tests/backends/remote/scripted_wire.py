@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import SecretStr
+
 from backends.remote.endpoint import Endpoint
 from backends.upstream import StreamedReply, UpstreamCall, UpstreamReply, WholeReply
 from core.errors import UpstreamFailed, UpstreamFailure, UpstreamFault
@@ -99,8 +101,11 @@ def status(code: int, retry_after_s: float | None = None) -> UpstreamFailed:
     return failed(UpstreamFault.STATUS, code, retry_after_s)
 
 
-def call(prompt_start: bytes = b"", *, is_stream: bool = False) -> UpstreamCall:
-    return UpstreamCall("r", "chat/completions", {}, is_stream, prompt_start)
+def call(
+    prompt_start: bytes = b"", *, is_stream: bool = False, client_key: str | None = None
+) -> UpstreamCall:
+    key = None if client_key is None else SecretStr(client_key)
+    return UpstreamCall("r", "chat/completions", {}, is_stream, prompt_start, key)
 
 
 def upstream(name: str = "u", num_urls: int = 1, **fields: Any) -> Upstream:

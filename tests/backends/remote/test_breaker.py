@@ -101,8 +101,23 @@ def test_one_probe_passes_at_a_time(bench: Bench) -> None:
     bench.half_open()
     bench.admit()
     assert bench.breaker.state is HALF_OPEN
-    bench.clock.now += 1000
+    bench.clock.now += 9.9
     assert [bench.breaker.admit() for _ in range(3)] == [None] * 3
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_a_long_probe_gives_its_place_to_another(bench: Bench, *, is_good: bool) -> None:
+    bench.half_open()
+    long = bench.admit()
+    bench.clock.now += 10
+    assert bench.breaker.ready_in_s == 0.0
+    other = bench.admit()
+    assert bench.breaker.admit() is None
+    (long.succeeded if is_good else long.failed)()
+    assert bench.breaker.state is HALF_OPEN
+    assert bench.breaker.admit() is None
+    other.succeeded()
+    assert bench.breaker.state is CLOSED
 
 
 def test_a_probe_that_succeeds_closes_it(bench: Bench) -> None:
@@ -211,6 +226,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.bench = Bench()
         self.permits: list[Permit] = []
         self.probe: Permit | None = None
+        self.probe_began_at = 0.0
         self.opened_at: float | None = None
         self.num_failed = 0
 
@@ -223,13 +239,18 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @rule()
     def ask(self) -> None:
-        can_pass = self.expected is CLOSED or (self.expected is HALF_OPEN and not self.probe)
+        can_pass = self.expected is CLOSED or (self.expected is HALF_OPEN and not self.has_probe)
         permit = self.bench.breaker.admit()
         assert (permit is not None) == can_pass
         if permit is not None:
             self.permits.append(permit)
             if self.expected is HALF_OPEN:
-                self.probe = permit
+                self.probe, self.probe_began_at = permit, self.bench.clock.now
+
+    @property
+    def has_probe(self) -> bool:
+        is_new = self.bench.clock.now < self.probe_began_at + RULES.open_s
+        return self.probe is not None and is_new
 
     @precondition(lambda self: self.permits)
     @rule(data=st.data(), end=st.sampled_from(["succeeded", "failed", "abandoned", "begun"]))
@@ -257,7 +278,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @invariant()
     def is_as_expected(self) -> None:
         assert self.bench.breaker.state is self.expected
-        if self.probe:
+        if self.has_probe:
             assert self.bench.breaker.ready_in_s is None
         elif self.expected is OPEN:
             assert 0 < (self.bench.breaker.ready_in_s or 0) <= RULES.open_s

@@ -132,6 +132,16 @@ def test_a_listed_name_that_reads_as_an_address_still_leads_to_its_server() -> N
     assert found(directory, "openai/other") == ["openai:other"]
 
 
+def test_no_list_leads_requests_for_another_upstream_away_from_it() -> None:
+    directory = Directory([upstream("box"), upstream("evil", "openai")])
+    learn(directory, "box", "x")
+    learn(directory, "evil", "box/y", "box://y", "box/x", "vllm/z")
+    for name in ("box/y", "box://y"):
+        assert found(directory, name) == ["box:y"]
+    assert found(directory, "box/x") == ["box:x"]
+    assert found(directory, "vllm/z") == ["evil:vllm/z"], "no upstream is called so"
+
+
 def test_configured_names_are_the_servers_own_there() -> None:
     directory = Directory([upstream("box", models={"llama": "org/Llama", "q": "q"})])
     assert found(directory, "llama") == ["box:org/Llama"]

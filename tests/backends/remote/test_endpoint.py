@@ -3,15 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from backends.remote.balancing import Standing
-from backends.remote.endpoint import MAX_REST_S, Endpoint
+from backends.remote.endpoint import Endpoint
 from backends.remote.wire import EndpointCheck
 from backends.upstream import BreakerState, StreamedReply, UpstreamReply
 from core.errors import UpstreamFailed, UpstreamFault
-from core.upstreams import BreakerRules, Upstream, UpstreamTimeouts
+from core.upstreams import BreakerRules, Upstream, UpstreamKind, UpstreamTimeouts
 from tests.backends.remote.scripted_wire import (
     Answer,
     ScriptedEvents,
@@ -136,11 +137,16 @@ def test_failures_open_the_breaker(error: UpstreamFailed) -> None:
     run(work())
 
 
-@pytest.mark.parametrize("code", [408, 429])
-def test_a_server_that_has_no_time_lives(code: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(UpstreamKind.VLLM, 408), (UpstreamKind.VLLM, 429), (UpstreamKind.LLAMA_CPP, 500)],
+)
+def test_a_server_that_has_no_time_or_blames_the_request_lives(
+    kind: UpstreamKind, code: int
+) -> None:
     async def work() -> None:
-        owner = upstream(breaker=BreakerRules(num_failures=2))
-        endpoint, _ = one([status(500), status(code), status(500)], owner)
+        owner = replace(upstream(breaker=BreakerRules(num_failures=2)), kind=kind)
+        endpoint, _ = one([status(503), status(code), status(503)], owner)
         for _ in range(3):
             await fail(endpoint)
         assert breaker_of(endpoint) is BreakerState.CLOSED
@@ -181,11 +187,29 @@ def test_nothing_is_sent_before_the_time_that_a_server_named(code: int) -> None:
     run(work())
 
 
-def test_no_server_is_left_alone_for_ever() -> None:
+@pytest.mark.parametrize(
+    ("passes_client_key", "client_key", "code", "rest_s"),
+    [(True, "k", 429, 0), (True, "k", 503, 30), (True, None, 429, 30), (False, "k", 429, 30)],
+)
+def test_the_limit_of_one_clients_key_holds_for_no_other_client(
+    passes_client_key: bool, client_key: str | None, code: int, rest_s: float
+) -> None:
     async def work() -> None:
-        endpoint, _ = one([status(429, retry_after_s=1e12)])
+        owner = upstream(passes_client_key=passes_client_key)
+        endpoint, _ = one([status(code, retry_after_s=30)], owner)
+        with pytest.raises(UpstreamFailed) as caught:
+            await endpoint.ask(call(client_key=client_key), "m")
+        assert caught.value.failure.retry_after_s == 30
+        assert endpoint.rest_s == rest_s
+
+    run(work())
+
+
+def test_a_request_that_was_not_sent_tells_nothing_of_the_server() -> None:
+    async def work() -> None:
+        endpoint, _ = one([failed(UpstreamFault.UNAVAILABLE)])
         await fail(endpoint)
-        assert endpoint.rest_s == MAX_REST_S
+        assert breaker_of(endpoint) is BreakerState.CLOSED
 
     run(work())
 

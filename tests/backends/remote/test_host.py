@@ -258,3 +258,17 @@ async def test_keys_are_told_to_nobody_else(caplog: pytest.LogCaptureFixture) ->
             shown += [repr(host.states()), repr(host.models()), caplog.text]
         assert all(r.headers["authorization"] == f"Bearer {SECRET}" for r in good.requests)
     assert not [text for text in shown if SECRET in text]
+
+
+async def test_closing_ends_requests_at_once_and_blames_no_server() -> None:
+    rules = BreakerRules(num_failures=1)
+    async with faulty_upstream((HANG,)) as server:
+        host = RemoteHost(plan(box(server, breaker=rules), box(server, name="late", priority=1)))
+        places = (Place("box", "m"), Place("late", "m"))
+        asking = asyncio.create_task(host.send(call(), places))
+        await server.seen()
+        await host.close()
+        with pytest.raises(UpstreamFailed, match="closes"):
+            await asking
+        assert {state.endpoints[0].breaker for state in host.states()} == {BreakerState.CLOSED}
+        assert len(server.requests) == 1

@@ -8,6 +8,7 @@ import pytest
 
 from backends.remote.http_wire import WireLimits
 from backends.remote.response_bodies import MAX_ERROR
+from backends.upstream import WholeReply
 from core.errors import UpstreamFailed, UpstreamFault
 from tests.backends.remote.wires import (
     ask_whole,
@@ -28,11 +29,14 @@ from tests.faulty_upstream import (
 )
 from tests.upstream_answers import (
     chat,
+    delta,
+    event,
     good_upstream,
     gzip_bomb,
     head,
     models,
     status,
+    stream,
     whole,
 )
 
@@ -93,6 +97,19 @@ async def test_an_error_with_a_status_on_success_has_that_status() -> None:
         failure = await failure_of(wire)
         assert (failure.fault, failure.status) == (UpstreamFault.STATUS, 429)
         assert json.loads(failure.body) == error
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("code", [400, 401, 404, 422])
+async def test_a_refusal_on_success_is_an_answer_as_one_by_status_is(
+    code: int, is_stream: bool
+) -> None:
+    error = {"error": {"message": "too long", "code": code}}
+    steps = stream(delta(role="assistant"), event(error)) if is_stream else whole(error)
+    async with faulty_upstream(steps) as server, open_wire(server.url) as wire:
+        reply = await wire.ask(call(is_stream=is_stream), "tiny")
+        assert isinstance(reply, WholeReply)
+        assert (reply.status, json.loads(reply.body)) == (code, error)
 
 
 async def test_a_bomb_of_gzip_is_not_unpacked() -> None:
@@ -232,9 +249,9 @@ async def test_closing_ends_what_is_under_way_and_refuses_what_comes() -> None:
         seen = await soon(server.seen())
         await wire.close()
         await wire.close()
-        assert (await soon(asking)).fault is UpstreamFault.CONNECTION
+        assert (await soon(asking)).fault is UpstreamFault.UNAVAILABLE
         await soon(seen.is_gone.wait())
-        assert (await failure_of(wire)).fault is UpstreamFault.CONNECTION
+        assert (await failure_of(wire)).fault is UpstreamFault.UNAVAILABLE
         with pytest.raises(UpstreamFailed):
             await wire.get("models")
 

@@ -60,6 +60,8 @@ async def test_paths_stand_behind_the_base_url_or_the_servers_root() -> None:
         async with open_wire(f"{server.root}/other/") as wire:
             await wire.get("models")
             await wire.get("/health")
+        async with open_wire(server.root) as wire:
+            await wire.get("models")
         assert [(each.method, each.path) for each in server.requests] == [
             ("POST", "/api/v1/chat/completions"),
             ("POST", "/api/tokenize"),
@@ -67,6 +69,7 @@ async def test_paths_stand_behind_the_base_url_or_the_servers_root() -> None:
             ("GET", "/api/metrics"),
             ("GET", "/other/models"),
             ("GET", "/other/health"),
+            ("GET", "/v1/models"),
         ]
 
 
@@ -112,6 +115,7 @@ async def test_a_clients_key_goes_instead_of_the_upstreams_where_that_is_set() -
         {"extra_headers": {"x-a": SecretStr("sec\rret")}},
         {"extra_headers": {"bad name": SecretStr("sec")}},
         {"extra_headers": {"Content-Length": SecretStr("sec")}},
+        {"extra_headers": {"Authorization": SecretStr("sec")}, "api_key": SecretStr("sec")},
     ],
 )
 def test_headers_that_cannot_be_sent_stop_the_start_and_are_not_shown(

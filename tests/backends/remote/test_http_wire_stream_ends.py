@@ -136,5 +136,5 @@ async def test_closing_the_wire_breaks_its_streams() -> None:
         await wire.close()
         came, failure = await soon(reading)
         assert (came, failure.fault) == (delta("a"), UpstreamFault.CONNECTION)
-        assert (await soon(waiting)).fault is UpstreamFault.CONNECTION
+        assert (await soon(waiting)).fault is UpstreamFault.UNAVAILABLE
         await soon(server.until(lambda: server.num_open == 0))

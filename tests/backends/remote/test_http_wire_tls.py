@@ -233,3 +233,14 @@ async def test_a_silent_encrypted_server_is_a_time_out(authority: TestAuthority)
     ):
         assert (await failure_of(wire)).fault is UpstreamFault.TIMEOUT
         await soon(server.requests[0].is_gone.wait())
+
+
+async def test_what_nobody_asked_for_is_no_ones_answer(authority: TestAuthority) -> None:
+    unasked = (b"".join(each for each in (*CHAT, *whole(chat("UNASKED"))) if type(each) is bytes),)
+    async with (
+        faulty_upstream(unasked, CHAT, tls=authority.server_context()) as server,
+        open_wire(server.url, ca_file=authority.ca_file) as wire,
+    ):
+        for _ in range(3):
+            assert b"UNASKED" not in (await ask_whole(wire)).body
+        assert server.num_connections == 2

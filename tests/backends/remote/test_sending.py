@@ -319,3 +319,22 @@ def test_each_failed_attempt_is_one_line(caplog: pytest.LogCaptureFixture) -> No
         ),
     ]
     assert "secret" not in caplog.text
+
+
+def test_a_clients_own_limit_is_not_waited_for_but_others_are_asked() -> None:
+    async def work() -> None:
+        limited = upstream("u", passes_client_key=True)
+        first, (wire,) = endpoints(limited, [status(429, retry_after_s=2)])
+        second, (other,) = endpoints(upstream("v", priority=1), [whole()])
+        sender = Sender([*first, *second])
+        for places in ([HERE, THERE], [HERE]):
+            sending = sender.send(call(client_key="k"), places)
+            if THERE in places:
+                assert await sending == whole()
+            else:
+                with pytest.raises(UpstreamFailed) as caught:
+                    await sending
+                assert caught.value.failure.retry_after_s == 2
+        assert (wire.times, other.times) == ([0.0, 0.0], [0.0])
+
+    run(work())

@@ -225,7 +225,7 @@ def test_a_url_twice_is_refused(refusal: Refusal) -> None:
         ('api_key_env = "MISSING"', "api_key_env: the variable MISSING is not set"),
         ('api_key_env = "EMPTY"', "api_key_env: the variable EMPTY is not set"),
         ('api_key_env = "BROKEN"', "api_key_env: the variable BROKEN: allowed: printable"),
-        (f'extra_headers = {{ "a b" = "{SECRET}" }}', "extra_headers: 'a b' is no name"),
+        (f'extra_headers = {{ "a b" = "{SECRET}" }}', "extra_headers: one of them is no name"),
         (f'extra_headers = {{ Host = "{SECRET}" }}', "extra_headers: Host is set by this server"),
         (f'extra_headers = {{ A = "{SECRET}\\n" }}', "extra_headers: A: allowed: printable"),
         (f'extra_headers = {{ A = ["{SECRET}"] }}', "extra_headers: A: allowed: a text, or"),

@@ -187,6 +187,29 @@ def test_what_changes_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_a_timer_that_ends_within_a_long_look_is_not_the_last_one() -> None:
+    async def work() -> None:
+        async def late() -> bytes:
+            await asyncio.sleep(OPEN_S + 5)
+            raise failure()
+
+        wire = DocumentWire(models=late)
+        watching = Watching(wire)
+        watching.watch.start()
+        await wire.asked_for("models", 1)
+        with pytest.raises(UpstreamFailed):
+            await watching.endpoints[0].ask(call(), "m")
+        assert watching.breaker() is BreakerState.OPEN
+        await watching.settle()
+        wire.documents["models"] = listing("x")
+        await asyncio.wait_for(wire.asked_for("models", 2), 10 * REFRESH_S)
+        await watching.settle()
+        assert watching.endpoints[0].state.is_reachable
+        await watching.watch.close()
+
+    virtual_time.run(work())
+
+
 def test_closing_ends_a_look_that_is_under_way_and_may_be_repeated() -> None:
     async def work() -> None:
         wire = DocumentWire(models=never)

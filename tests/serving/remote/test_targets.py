@@ -79,6 +79,14 @@ async def test_a_name_that_nobody_has_leads_nowhere() -> None:
     assert await fallbacks.targets("nobodys", None) == ()
 
 
+async def test_a_list_of_its_own_answers_for_a_name_that_nobody_is_known_to_have() -> None:
+    listed = router(fallbacks={"down": ("gone", "theirs", "mine")}, default_fallbacks=("other",))
+    assert await listed.targets("down", HERE) == (THEIRS, MINE)
+    assert await listed.targets("down", None) == (THEIRS, RemoteTarget("mine", (A,)))
+    assert await listed.targets("down", HERE, has_fallbacks=False) == ()
+    assert await listed.targets("nobodys", HERE) == ()
+
+
 async def test_servers_are_not_asked_for_what_is_taken_here_anyway() -> None:
     host = NamedHost(places=HOST_PLACES)
     chosen = router(host)
