@@ -29,8 +29,9 @@ class UpstreamCall:
     begins with a slash stands behind the server's root (`/tokenize`).
 
     `fields` are the body's, as the client wrote them; `model` is put in by the host, with the name
-    that the server knows. `prompt_start` is what the prompt begins with: requests that have it in
-    common go to the same server where they can, for its prefix cache.
+    that the server knows. Servers of a kind that `fields_of_kinds` has are sent those instead: what
+    is said in their own words. `prompt_start` is what the prompt begins with: requests that have it
+    in common go to the same server where they can, for its prefix cache.
     """
 
     id: str
@@ -39,6 +40,7 @@ class UpstreamCall:
     is_stream: bool = False
     prompt_start: bytes = b""
     client_key: SecretStr | None = None
+    fields_of_kinds: Mapping[UpstreamKind, Mapping[str, msgspec.Raw]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ class EventStream(Protocol):
     """Server-sent events on their way. Each item is one or more whole events, byte for byte as the
     server sent them, in valid UTF-8, `data: [DONE]` included.
 
-    Raises UpstreamFailed where the stream breaks or ends before that, with nothing of a broken
-    event given out.
+    An error event of the server's own may be the last instead. Raises UpstreamFailed where the
+    stream breaks or ends before that, with nothing of a broken event given out.
     """
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...

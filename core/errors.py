@@ -83,7 +83,7 @@ class ResponseStoreFailed(JarvisError):
 class UpstreamFault(Enum):
     """CONNECTION: it can't be reached, or the connection broke. TIMEOUT: it took too long. STATUS:
     it answered 429, 408, 3xx or 5xx. BROKEN: its answer is not what it should be. UNAVAILABLE: it
-    failed so often of late that it was not asked.
+    failed so often of late that it was not asked, wants no requests now, or this process closes.
     """
 
     CONNECTION = auto()

@@ -63,7 +63,7 @@ class HttpWire:
 
     def __init__(self, upstream: Upstream, base_url: str, limits: WireLimits | None = None) -> None:
         """Connects to nothing. Raises ConfigurationError for what no request could be made with."""
-        self._name = upstream.name
+        self._name, self._kind = upstream.name, upstream.kind
         self._limits = limits or WireLimits()
         self._address = Address(base_url, upstream.kind)
         self._headers = RequestHeaders(upstream, self._address.host)
@@ -95,7 +95,7 @@ class HttpWire:
         return reply
 
     async def _ask(self, call: UpstreamCall, model: str) -> UpstreamReply:
-        body = body_of(call, model)
+        body = body_of(call, model, self._kind)
         headers = self._headers.of(call.client_key, body)
         async with self._bounded(self._headers_s) as limit:
             incoming = await self._send("POST", call.path, headers, body)

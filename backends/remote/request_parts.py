@@ -104,11 +104,11 @@ def _value(secret: SecretStr) -> bytes:
     return checked_secret(secret.get_secret_value()).get_secret_value().encode("ascii")
 
 
-def body_of(call: UpstreamCall, model: str) -> bytes:
+def body_of(call: UpstreamCall, model: str, kind: UpstreamKind) -> bytes:
     """The client's fields byte for byte, with the server's name of the model where the client's
     stood, or before all others.
     """
-    fields: Mapping[str, Any] = call.fields
+    fields: Mapping[str, Any] = call.fields_of_kinds.get(kind, call.fields)
     if "model" in fields:
         return msgspec.json.encode({**fields, "model": model})
     return msgspec.json.encode({"model": model, **fields})

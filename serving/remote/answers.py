@@ -4,10 +4,9 @@ What passes through as it came is not made here. Knows no HTTP library.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -18,7 +17,6 @@ from backends.upstream import (
     StreamedReply,
     UpstreamCall,
     UpstreamHost,
-    UpstreamReply,
     WholeReply,
 )
 from core.errors import RequestError, UpstreamFailed, UpstreamRefused
@@ -39,11 +37,11 @@ _EVENTS_IN_A_ROW = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
-    """What is sent to servers of one kind."""
+class _Asked:
+    """Who may be asked, and what servers of each kind among them are sent."""
 
     places: tuple[Place, ...]
-    body: Body
+    bodies: Mapping[UpstreamKind, Body]
 
 
 class RemoteAnswers:
@@ -64,16 +62,18 @@ class RemoteAnswers:
         Places whose kind of server can't honour the request are left out. Raises UnsupportedField
         or InvalidValue where none can.
         """
-        attempts: list[_Attempt] = []
+        kinds = {place: self._host.kind_of(place.upstream) for place in target.places}
+        bodies: dict[UpstreamKind, Body] = {}
         refusals: list[RequestError] = []
-        for kind, places in groupby(target.places, lambda each: self._host.kind_of(each.upstream)):
+        for kind in dict.fromkeys(kinds.values()):
             try:
-                attempts.append(_Attempt(tuple(places), _body(request, kind)))
+                bodies[kind] = _body(request, kind)
             except RequestError as error:
                 refusals.append(error)
-        if not attempts:
+        if not bodies:
             raise refusals[0]
-        return RemoteAnswer(self._host, request, tuple(attempts), on_begin, client_key)
+        asked = _Asked(tuple(place for place in kinds if kinds[place] in bodies), bodies)
+        return RemoteAnswer(self._host, request, asked, on_begin, client_key)
 
 
 class RemoteAnswer:
@@ -85,13 +85,13 @@ class RemoteAnswer:
         self,
         host: UpstreamHost,
         request: GenerationRequest,
-        attempts: tuple[_Attempt, ...],
+        asked: _Asked,
         on_begin: Callable[[str], None],
         client_key: SecretStr | None,
     ) -> None:
         self._host = host
         self._request = request
-        self._attempts = attempts
+        self._asked = asked
         self._on_begin = on_begin
         self._client_key = client_key
         self._read: ChatEvents | None = None
@@ -110,7 +110,7 @@ class RemoteAnswer:
 
     async def events(self) -> AsyncGenerator[GenerationEvent, None]:
         """As AnswerSource has it. Raises UpstreamRefused too, before the first event."""
-        reply = await self._reply()
+        reply = await self._host.send(self._call(), self._asked.places)
         asked = AskedFor(self._request.ending.stop, self._request.tool_choice)
         read = self._read = ChatEvents(reply.upstream, asked)
         if isinstance(reply, WholeReply):
@@ -125,18 +125,8 @@ class RemoteAnswer:
                 async for event in events:
                     yield event
 
-    async def _reply(self) -> UpstreamReply:
-        """Of the first kind of server that answers."""
-        failure: UpstreamFailed | None = None
-        for attempt in self._attempts:
-            try:
-                return await self._host.send(self._call(attempt.body), attempt.places)
-            except UpstreamFailed as error:
-                failure = error
-        assert failure is not None
-        raise failure
-
-    def _call(self, body: Body) -> UpstreamCall:
+    def _call(self) -> UpstreamCall:
+        of_kinds = {kind: encoded(body) for kind, body in self._asked.bodies.items()}
         prompt = self._request.prompt
         is_chat = isinstance(prompt, Conversation)
         start = (
@@ -145,10 +135,11 @@ class RemoteAnswer:
         return UpstreamCall(
             id=self._request.id,
             path="chat/completions" if is_chat else "completions",
-            fields=encoded(body),
+            fields={},
             is_stream=True,
             prompt_start=start,
             client_key=self._client_key,
+            fields_of_kinds=of_kinds,
         )
 
 

@@ -1,5 +1,7 @@
 """The library over servers that fail, and several of them."""
 
+from dataclasses import replace
+
 import pytest
 
 from core.errors import EngineUnavailable, ModelNotServed, UpstreamFailed
@@ -48,6 +50,18 @@ async def test_what_stands_in_answers_also_where_the_server_was_never_up() -> No
             engine_of("large", down, box("late", good), large=("spare",)) as engine,
         ):
             assert (await engine.chat("Hello")).text == "t0 t1 t2 "
+
+
+async def test_servers_of_several_kinds_share_what_they_can_all_answer() -> None:
+    async with good_upstream("tiny") as one, good_upstream("tiny") as two:
+        other = replace(box("other", two), kind=UpstreamKind.OPENAI)
+        async with engine_of("tiny", box("gpu", one), other) as engine:
+            for number in range(24):
+                await engine.chat(f"{number} is a number", max_tokens=5)
+        asked = [[r for r in each.requests if r.method == "POST"] for each in (one, two)]
+    assert all(asked)
+    assert all(b'"max_tokens":5' in request.body for request in asked[0])
+    assert all(b'"max_completion_tokens":5' in request.body for request in asked[1])
 
 
 async def test_a_server_that_hangs_holds_up_no_word_of_another() -> None:

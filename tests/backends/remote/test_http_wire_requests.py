@@ -2,13 +2,16 @@
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 
 from backends.remote.http_wire import HttpWire
 from core.errors import ConfigurationError, InvalidValue, UpstreamFailed, UpstreamFault
+from core.upstreams import UpstreamKind
 from tests.backends.remote.wires import (
     KEY,
     ask_whole,
@@ -46,6 +49,17 @@ async def test_fields_arrive_byte_for_byte_with_the_servers_name_of_the_model() 
         in_place, first = (request.body for request in server.requests)
     assert in_place == b'{"messages":[ {"role" : "user"} ],"model":"tiny","temperature":0.70}'
     assert first == b'{"model":"tiny","prompt":"\\u00e9"}'
+
+
+async def test_what_is_meant_for_a_kind_of_server_is_sent_to_that_kind_alone() -> None:
+    asked = call(fields={"a": b"1"})
+    for_others = replace(asked, fields_of_kinds={UpstreamKind.OPENAI: asked.fields})
+    for_this_kind = {UpstreamKind.VLLM: {"b": msgspec.Raw(b"2")}}
+    async with faulty_upstream(whole(CHAT)) as server, open_wire(server.url) as wire:
+        await ask_whole(wire, for_others)
+        await ask_whole(wire, replace(for_others, fields_of_kinds=for_this_kind))
+        bodies = [request.body for request in server.requests]
+    assert bodies == [b'{"model":"tiny","a":1}', b'{"model":"tiny","b":2}']
 
 
 async def test_paths_stand_behind_the_base_url_or_the_servers_root() -> None:

@@ -85,8 +85,14 @@ class MadeHost:
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
-        """What was sent, decoded."""
-        return [decoded(call.fields) for call, _ in self.calls]
+        """What the first place of each call would be sent, decoded."""
+        return [self.body_for(index, places[0]) for index, (_, places) in enumerate(self.calls)]
+
+    def body_for(self, index: int, place: Place) -> dict[str, Any]:
+        """What a place of a call would be sent."""
+        call, _ = self.calls[index]
+        kind = self.kind_of(place.upstream)
+        return decoded(call.fields_of_kinds.get(kind, call.fields))
 
 
 def decoded(fields: Mapping[str, msgspec.Raw]) -> dict[str, Any]:

@@ -207,18 +207,19 @@ async def test_what_came_before_a_broken_event_is_told() -> None:
 
 
 async def test_servers_of_another_kind_are_asked_in_their_own_words() -> None:
-    host = MadeHost([BROKEN, streamed(GOOD)])
+    host = MadeHost([streamed(GOOD)])
     kinds = (UpstreamKind.VLLM, UpstreamKind.OPENAI)
     assert await events_of(prepared(host, *kinds, max_tokens=5)) == HELLO
-    assert [places for _, places in host.calls] == [(place(kind),) for kind in kinds]
-    assert [body.get("max_tokens") for body in host.bodies] == [5, None]
-    assert [body.get("max_completion_tokens") for body in host.bodies] == [None, 5]
+    places = tuple(map(place, kinds))
+    assert [asked for _, asked in host.calls] == [places], "the host chooses among all"
+    bodies = [host.body_for(0, each) for each in places]
+    assert [body.get("max_tokens") for body in bodies] == [5, None]
+    assert [body.get("max_completion_tokens") for body in bodies] == [None, 5]
 
 
-async def test_the_last_failure_is_the_answers() -> None:
-    host = MadeHost([UpstreamFailed("first", BROKEN.failure), BROKEN])
+async def test_the_hosts_failure_is_the_answers() -> None:
     with pytest.raises(UpstreamFailed, match="gone"):
-        await events_of(prepared(host, UpstreamKind.VLLM, UpstreamKind.OPENAI))
+        await events_of(prepared(MadeHost([BROKEN]), UpstreamKind.VLLM, UpstreamKind.OPENAI))
 
 
 async def test_servers_that_can_not_honour_a_field_are_left_out() -> None:
