@@ -1,6 +1,7 @@
 """Owns who answers for a model's name: this process, other servers, and then what stands in."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from backends.upstream import Place, UpstreamHost
@@ -58,7 +59,7 @@ class ModelRouter:
             return ()
         fallbacks = plan.fallbacks_of(wanted) if has_fallbacks else ()
         found = [chosen, *[await self._target(each, local) for each in fallbacks]]
-        return tuple(dict.fromkeys(target for target in found if target is not None))
+        return tuple(_each_once(target for target in found if target is not None))
 
     async def _target(self, name: str, local: LocalNames | None) -> Target | None:
         if local is not None and (not name or local.lists(name)):
@@ -75,3 +76,17 @@ class ModelRouter:
         if any(found and prefix in self._prefixes for prefix, found, _ in prefixes):
             return True
         return any(model.name == name for model in self.host.models())
+
+
+def _each_once(targets: Iterable[Target]) -> Iterator[Target]:
+    """Without what was asked before: names may lead to the same model of the same server."""
+    met: set[Target | Place] = set()
+    for target in targets:
+        if target in met:
+            continue
+        met.add(target)
+        if isinstance(target, LocalTarget):
+            yield target
+        elif places := tuple(place for place in target.places if place not in met):
+            met.update(places)
+            yield replace(target, places=places)

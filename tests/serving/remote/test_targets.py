@@ -82,7 +82,7 @@ async def test_a_name_that_nobody_has_leads_nowhere() -> None:
 async def test_a_list_of_its_own_answers_for_a_name_that_nobody_is_known_to_have() -> None:
     listed = router(fallbacks={"down": ("gone", "theirs", "mine")}, default_fallbacks=("other",))
     assert await listed.targets("down", HERE) == (THEIRS, MINE)
-    assert await listed.targets("down", None) == (THEIRS, RemoteTarget("mine", (A,)))
+    assert await listed.targets("down", None) == (THEIRS,), "mine is theirs of a by another name"
     assert await listed.targets("down", HERE, has_fallbacks=False) == ()
     assert await listed.targets("nobodys", HERE) == ()
 
@@ -100,7 +100,14 @@ async def test_servers_are_not_asked_for_what_is_taken_here_anyway() -> None:
 async def test_stand_ins_follow_in_their_order_and_each_once() -> None:
     chosen = router(default_fallbacks=("mine", "nobodys", "theirs", "mine", "other"))
     found = await chosen.targets("theirs", HERE)
-    assert found == (THEIRS, MINE, RemoteTarget("other", (B,)))
+    assert found == (THEIRS, MINE)
+
+
+async def test_a_model_of_a_server_is_asked_once_by_whatever_name() -> None:
+    names = ("theirs", "a/theirs", "both", "mine")
+    places = {"theirs": (A,), "a/theirs": (A,), "both": (A, B)}
+    found = await router(NamedHost(places=places), default_fallbacks=names).targets("theirs", HERE)
+    assert found == (RemoteTarget("theirs", (A,)), RemoteTarget("both", (B,)), MINE)
 
 
 async def test_a_models_own_list_is_instead_of_the_default_one() -> None:
