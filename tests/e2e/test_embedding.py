@@ -51,6 +51,7 @@ def cosine(one: list[float], other: list[float]) -> float:
     return math.fsum(a * b for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.long
 def test_one_command_serves_both_models_and_a_change_of_engine_alone_changes_no_vector(
     cache: Path,
 ) -> None:

@@ -53,15 +53,18 @@ def by_transformers(folder: Path) -> list[float]:
     return found
 
 
-async def test_both_engines_score_pairs_as_the_reference_does(cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["llama_cpp", pytest.param("vllm", marks=pytest.mark.long)])
+async def test_an_engine_scores_pairs_as_the_reference_does(
+    engine: str, cache: Path, tmp_path: Path
+) -> None:
     folder = make_cross_encoder(tmp_path / "one-type", num_token_types=1)
     gguf = tmp_path / "one-type.gguf"
     write_gguf(read_bert_folder(folder), gguf)
     expected = by_transformers(folder)
     assert np.std(expected) > 0.1, "the scores tell pairs apart"
-    for engine, path in (("llama_cpp", folder), ("vllm", gguf)):
-        found = await scores(opened(engine, path, cache))
-        np.testing.assert_allclose(found, expected, atol=CLOSE[engine])
+    path = folder if engine == "llama_cpp" else gguf
+    found = await scores(opened(engine, path, cache))
+    np.testing.assert_allclose(found, expected, atol=CLOSE[engine])
 
 
 @pytest.mark.long
