@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from core.engine_stats import EngineStats
 from core.errors import ContextLengthExceeded
 from core.events import FinishReason
 from core.grammar import Grammar
@@ -128,6 +129,11 @@ class Backend(Protocol):
         """Raises EngineUnavailable before `start` has returned."""
         ...
 
+    @property
+    def stats(self) -> EngineStats:
+        """As of the last step. Cheap, and never raises: all zero before `start` has returned."""
+        ...
+
     def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         """Yields steps, the last with `finish`. Closing the generator aborts the sequence.
 
@@ -156,5 +162,8 @@ class EngineHost(Protocol):
 
     @property
     def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def stats(self) -> EngineStats: ...
 
     def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]: ...

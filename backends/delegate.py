@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from backends.base import Backend, ModelCard, Tokenizer, TokenRequest, TokenStep
 from backends.engine_life import EngineLife
+from core.engine_stats import IDLE, EngineStats
 from core.lifecycle import LoadProgress
 
 OpenBackend = Callable[[Callable[[LoadProgress], None]], Awaitable[Backend]]
@@ -24,6 +25,10 @@ class Delegate(EngineLife[Backend]):
     @property
     def tokenizer(self) -> Tokenizer:
         return self._ready_backend().tokenizer
+
+    @property
+    def stats(self) -> EngineStats:
+        return IDLE if self._backend is None else self._backend.stats
 
     def start(self, adopt: Adopt, on_change: Callable[[], None] | None = None) -> None:
         """Begins to load. `adopt` is awaited with a loaded model before the state is READY.

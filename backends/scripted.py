@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from backends.base import ModelCard, Tokenizer, TokenRequest, TokenStep, refuse_too_long
+from core.engine_stats import IDLE, EngineStats
 from core.errors import EngineFailed, EngineUnavailable
 from core.events import FinishReason
 from core.lifecycle import LoadProgress
@@ -96,6 +97,10 @@ class ScriptedBackend:
     def tokenizer(self) -> Tokenizer:
         self._refuse_unless_started()
         return ByteTokenizer()
+
+    @property
+    def stats(self) -> EngineStats:
+        return IDLE
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         self._refuse_unless_started()

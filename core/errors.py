@@ -68,8 +68,48 @@ class UnsupportedMediaType(RequestError):
     """The body is not declared as JSON."""
 
 
+class KeyRequired(RequestError):
+    """The request carries no key that is known here."""
+
+
+class NotAllowed(RequestError):
+    """The key is known, and does not allow this."""
+
+
+class HostRefused(RequestError):
+    """The request's Host header is none of this server's names."""
+
+
+class HeaderTooLarge(RequestError):
+    """The URL or a header exceeds its size limit."""
+
+
+class TooManyRequests(JarvisError):
+    """More was asked than is allowed or can be queued. `retry_after_s`: when it may be allowed."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(TooManyRequests):
+    """As many requests wait as may, or they hold as many tokens as they may."""
+
+
+class LimitReached(TooManyRequests):
+    """The key's own limit is used up for now."""
+
+
+class DeadlineExceeded(JarvisError):
+    """The request's time was over before its answer was whole."""
+
+
 class EngineUnavailable(JarvisError):
     """No engine is ready to take a request: it is loading, draining, or has failed."""
+
+
+class ServerStopping(EngineUnavailable):
+    """The server stops: it takes no new requests, and ends those that take too long."""
 
 
 class EngineFailed(JarvisError):

@@ -5,7 +5,9 @@ from enum import StrEnum
 
 
 class EngineState(StrEnum):
-    """LOADING → READY → DRAINING → CLOSED, and FAILED from any of the first three."""
+    """LOADING → READY → DRAINING → CLOSED, and FAILED from any of the first three. An engine that
+    died is LOADING again while it is brought back; FAILED is for good.
+    """
 
     LOADING = "loading"
     READY = "ready"
@@ -24,9 +26,12 @@ class LoadProgress:
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """What `/health/ready` shows. `reason` is a line for people, set when the state is FAILED."""
+    """What `/health/ready` shows. `reason` is a line for people: why the state is FAILED, or why an
+    engine is loaded once more. `num_restarts` counts how often it was brought back.
+    """
 
     state: EngineState
     engine: str
     progress: LoadProgress | None = None
     reason: str | None = None
+    num_restarts: int = 0

@@ -62,7 +62,8 @@ class GenerationRequest:
     prompt's scores alone. The text matches `structure`. `tool_choice` is about the conversation's
     tools, `thinking` about what a model that thinks does before it answers. Of two that wait, the
     lower `priority` goes first. What was computed for one prompt is reused for another only where
-    both have the same `cache_salt`.
+    both have the same `cache_salt`. `account` names whom it counts for: between accounts, turns at
+    the engine are fair.
     """
 
     id: str
@@ -78,6 +79,7 @@ class GenerationRequest:
     priority: int = 0
     cache_salt: str | None = None
     num_choices: int = 1
+    account: str = ""
 
     def __post_init__(self) -> None:
         if self.num_choices < 1:

@@ -38,6 +38,13 @@ class Accelerator(StrEnum):
     VULKAN = "vulkan"
 
 
+class LogFormat(StrEnum):
+    """TEXT: lines for people. JSON: one object a line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class KvCacheType(StrEnum):
     """The number format of llama.cpp's KV cache."""
 

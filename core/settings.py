@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.operation_settings import OperationSettings
 from core.sampling import LARGEST_PENALTY
 from core.sampling_defaults import FIELDS, SamplingValues, sampling_value
 from core.setting_types import (
@@ -47,7 +48,7 @@ __all__ = [
 _DEFAULT_CONTEXT_WINDOW = 4096
 
 
-class Settings(BaseSettings):
+class Settings(OperationSettings):
     """Everything that can be set, frozen. A field's variable is its name in upper case with
     JARVIS_ before it; only those of other projects (HF_TOKEN, DEBUG and log levels) have none.
     """

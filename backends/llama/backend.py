@@ -11,6 +11,7 @@ from backends.llama.grammar_masks import GrammarCompiler, GrammarMask
 from backends.llama.mailbox import Mailbox
 from backends.llama.options import LlamaOptions
 from backends.llama.probing import Probe
+from core.engine_stats import IDLE, EngineStats
 from core.errors import EngineUnavailable, JarvisError
 from core.lifecycle import LoadProgress
 
@@ -56,6 +57,10 @@ class LlamaBackend:
     @property
     def tokenizer(self) -> Tokenizer:
         return self._result.tokenizer
+
+    @property
+    def stats(self) -> EngineStats:
+        return IDLE
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         engine = self._running_engine()

@@ -8,6 +8,7 @@ from pathlib import Path
 from backends.base import ModelCard, Tokenizer, TokenRequest, TokenStep, refuse_too_long
 from backends.vllm_engine.loading import Loaded, load
 from backends.vllm_engine.process_life import ProcessLife
+from core.engine_stats import IDLE, EngineStats
 from core.lifecycle import LoadProgress
 from core.settings import Settings
 
@@ -30,6 +31,10 @@ class VllmBackend:
     @property
     def tokenizer(self) -> Tokenizer:
         return self._life.loaded.tokenizer
+
+    @property
+    def stats(self) -> EngineStats:
+        return IDLE
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         engine = self._life.working.engine
