@@ -56,14 +56,15 @@ class View:
 class GenerationRequest:
     """One prompt to answer, `num_choices` times, each answer drawn for itself.
 
-    `prompt` is a conversation (rendered by the chat format), a plain text (encoded as text that may
-    hold control tokens, as OpenAI's completions do), or token ids. With a `suffix`, the answer goes
-    between the two. `max_tokens` None means as many as the context window leaves; 0 none, for the
-    prompt's scores alone. The text matches `structure`. `tool_choice` is about the conversation's
-    tools, `thinking` about what a model that thinks does before it answers. Of two that wait, the
-    lower `priority` goes first. What was computed for one prompt is reused for another only where
-    both have the same `cache_salt`. `account` names whom it counts for: between accounts, turns at
-    the engine are fair.
+    `prompt` is a conversation (rendered by the chat format), a plain text (encoded as text that
+    may hold control tokens, as OpenAI's completions do), or token ids. With a `suffix`, the
+    answer goes between the two. `max_tokens` None means as many as the context window leaves,
+    and at most `token_ceiling`; 0 none, for the prompt's scores alone. The text matches
+    `structure`. `tool_choice` is about the conversation's tools, `thinking` about what a model
+    that thinks does before it answers. Of two that wait, the lower `priority` goes first. What
+    was computed for one prompt is reused for another only where both have the same
+    `cache_salt`. `account` names whom it counts for: between accounts, turns at the engine are
+    fair.
     """
 
     id: str
@@ -80,6 +81,7 @@ class GenerationRequest:
     cache_salt: str | None = None
     num_choices: int = 1
     account: str = ""
+    token_ceiling: int | None = None
 
     def __post_init__(self) -> None:
         if self.num_choices < 1:

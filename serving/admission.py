@@ -70,6 +70,7 @@ class Admission:
                 answers=answer.rules,
                 view=request.view,
                 num_wanted=num_wanted,
+                account=request.account,
             )
             for choice in range(request.num_choices)
         ]
@@ -145,7 +146,10 @@ def _num_wanted(card: ModelCard, request: GenerationRequest, num_prompt: int) ->
             f"{total} in all: shorten the prompt or lower max_tokens",
             param="prompt" if not isinstance(request.prompt, Conversation) else "messages",
         )
-    count = wanted if wanted is not None else window - num_prompt
+    longest = window - num_prompt
+    if request.token_ceiling is not None:
+        longest = min(longest, request.token_ceiling)
+    count = wanted if wanted is not None else longest
     if request.sampling.min_tokens > count:
         raise InvalidValue(
             f"min_tokens is {request.sampling.min_tokens}; the answer has at most {count} tokens",

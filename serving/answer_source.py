@@ -31,10 +31,15 @@ class AnswerSource(Protocol):
         """Those that came until now, also of an answer that was cut short."""
         ...
 
+    @property
+    def queue_s(self) -> float | None:
+        """How long it waited for its turn; None while it does, and where nothing is known of it."""
+        ...
+
     def events(self) -> AsyncGenerator[GenerationEvent, None]:
         """The answer's parts as they come, then exactly one GenerationEnd. To be called once.
 
-        Raises EngineUnavailable or UpstreamFailed before the first event, EngineFailed or
-        UpstreamFailed at any time.
+        Raises QueueFull, EngineUnavailable or UpstreamFailed before the first event, EngineFailed
+        or UpstreamFailed at any time.
         """
         ...

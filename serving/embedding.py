@@ -12,10 +12,12 @@ from typing import Protocol
 from backends.embedding import EmbeddingCard, InputEncoder, Vector
 from core.errors import InvalidValue
 from core.lifecycle import EngineStatus
+from serving.backlog import Backlog
 from serving.embedding_inputs import NamedInput, TextPair, encode_inputs, named
 from serving.embedding_vectors import Matrix, cosines, shortened, sigmoids, stacked
+from serving.turns import QueueRules
 
-MAX_INPUTS = 2048
+MAX_INPUTS = 65_536
 # Below these, encoding and arithmetic cost less than a hand-over to a thread.
 _INLINE_CHARACTERS = 4096
 _INLINE_NUMBERS = 1 << 16
@@ -76,8 +78,10 @@ class Comparison:
 class EmbeddingService:
     """The pipeline over one embedding host."""
 
-    def __init__(self, host: EmbeddingHost) -> None:
+    def __init__(self, host: EmbeddingHost, queue: QueueRules | None = None) -> None:
+        """`queue` bounds what may be under way."""
         self._host = host
+        self._backlog = Backlog(queue or QueueRules())
 
     @property
     def status(self) -> EngineStatus:
@@ -94,12 +98,14 @@ class EmbeddingService:
         inputs: Sequence[str | tuple[int, ...]],
         num_dimensions: int | None = None,
     ) -> Embeddings:
-        """Being cancelled aborts. Raises RequestError, EngineUnavailable or EngineFailed."""
+        """Being cancelled aborts. Raises RequestError, QueueFull, EngineUnavailable or
+        EngineFailed.
+        """
         card = self._host.card
         _refuse_ranker(card)
         _check_dimensions(num_dimensions, card)
         encoded = await self._encode(named("input", inputs))
-        vectors = await self._host.embed(request_id, encoded)
+        vectors = await self._vectors(request_id, encoded)
         if len(vectors) * card.num_dimensions <= _INLINE_NUMBERS:
             rows = finished_rows(vectors, num_dimensions, card)
         else:
@@ -114,7 +120,7 @@ class EmbeddingService:
 
     async def _rank(self, request_id: str, texts: Comparison) -> Scores:
         encoded = await self._encode(named(texts.document_field, texts.pairs))
-        logits = stacked(await self._host.embed(request_id, encoded), 1)
+        logits = stacked(await self._vectors(request_id, encoded), 1)
         return Scores(sigmoids(logits), _count(encoded))
 
     async def _compare_vectors(self, request_id: str, texts: Comparison) -> Scores:
@@ -123,7 +129,7 @@ class EmbeddingService:
             inputs = [NamedInput(texts.query_field, texts.queries[0])]
         inputs += named(texts.document_field, texts.documents)
         encoded = await self._encode(inputs)
-        vectors = await self._host.embed(request_id, encoded)
+        vectors = await self._vectors(request_id, encoded)
         num_queries, num_numbers = len(texts.queries), self._host.card.num_dimensions
         values = await asyncio.to_thread(
             lambda: cosines(
@@ -132,6 +138,10 @@ class EmbeddingService:
             )
         )
         return Scores(values, _count(encoded))
+
+    async def _vectors(self, request_id: str, encoded: Sequence[tuple[int, ...]]) -> list[Vector]:
+        with self._backlog.admitted(len(encoded), _count(encoded)):
+            return await self._host.embed(request_id, encoded)
 
     async def _encode(self, inputs: list[NamedInput]) -> list[tuple[int, ...]]:
         encoder, card = self._host.encoder, self._host.card

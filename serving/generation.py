@@ -19,14 +19,16 @@ from serving.answers.progress import AnswerProgress, Plan
 from serving.answers.rules import AnswerRules
 from serving.decoding import AnswerDecoder, TextRules
 from serving.encoding import EncodedPrompt
+from serving.turns import Claim, Turn, Turns
 
 IsCutShort = Callable[[Grammar, bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a choice is made of. `num_wanted` ids are the answer's, at most; with 0, the one id that
-    an engine must generate is left out. `choice` counts from 0 among those of the same prompt.
+    """What a choice is made of, for `account`. `num_wanted` ids are the answer's, at most; with 0,
+    the one id that an engine must generate is left out. `choice` counts from 0 among those of the
+    same prompt.
     """
 
     prompt: EncodedPrompt
@@ -36,14 +38,21 @@ class Task:
     answers: AnswerRules
     view: View
     num_wanted: int
+    account: str = ""
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.account, self.tokens.priority, len(self.tokens.prompt_ids))
 
 
 class Generation:
     """One choice. Nothing runs before `events` is iterated; closing that aborts it."""
 
-    def __init__(self, host: EngineHost, task: Task, is_cut_short: IsCutShort) -> None:
-        """`is_cut_short` tells whether text that an engine ended is only the beginning of what its
-        grammar matches. It is called in a thread.
+    def __init__(
+        self, host: EngineHost, task: Task, is_cut_short: IsCutShort, turns: Turns
+    ) -> None:
+        """The engine is asked when its turn has come. `is_cut_short` tells whether text that an
+        engine ended is only the beginning of what its grammar matches. It is called in a thread.
         """
         self.prompt = task.prompt
         self.choice = task.choice
@@ -52,6 +61,8 @@ class Generation:
         self._host = host
         self._task = task
         self._is_cut_short = is_cut_short
+        self._turns = turns
+        self._turn: Turn | None = None
         self._opening: list[GenerationEvent] = []
         self._has_begun = False
         self._progress = AnswerProgress(Plan(task.tokens, task.answers), self._make_decoder)
@@ -69,28 +80,42 @@ class Generation:
         """Those that came until now, also of an answer that was cut short."""
         return self._progress.num_tokens
 
+    @property
+    def queue_s(self) -> float | None:
+        return None if self._turn is None else self._turn.waited_s
+
     async def events(self) -> AsyncGenerator[GenerationEvent, None]:
         """What is asked of the prompt, the answer's parts as they come, then exactly one
         GenerationEnd.
 
-        To be called once. Raises EngineUnavailable before the first event, EngineFailed at any
-        time.
+        To be called once. Raises QueueFull or EngineUnavailable before the first event,
+        EngineFailed at any time.
         """
+        async with self._turns.turn(self._task.claim) as turn:
+            self._turn = turn
+            async with aclosing(self._in_turn(turn)) as events:
+                async for event in events:
+                    yield event
+
+    async def _in_turn(self, turn: Turn) -> AsyncGenerator[GenerationEvent, None]:
         progress = self._progress
         self._opening = progress.begin() if self._task.num_wanted else []
         while not progress.is_over:
             request = progress.request
-            async with aclosing(self._events_of(request)) as events:
+            async with aclosing(self._events_of(request, turn)) as events:
                 async for event in events:
                     yield event
             if progress.request is request and not progress.is_over:
                 raise EngineFailed("the engine ended the sequence without saying why")
 
-    async def _events_of(self, request: TokenRequest) -> AsyncGenerator[GenerationEvent, None]:
+    async def _events_of(
+        self, request: TokenRequest, turn: Turn
+    ) -> AsyncGenerator[GenerationEvent, None]:
         """What comes of one request of the engine, step by step, until another one is needed."""
         progress = self._progress
         async with aclosing(self._host.generate(request)) as steps:
             async for step in steps:
+                turn.count_output(len(step.token_ids))
                 found = progress.feed(step) if self._has_begun else self._first(step)
                 self._has_begun = True
                 await self._check_grammar(request, step)

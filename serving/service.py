@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from backends.base import EngineHost, ModelCard, Tokenizer
 from chat_formats.detection import load_format, template_disagreement
+from core.engine_stats import EngineStats
 from core.errors import EngineUnavailable
 from core.grammar import Grammar
 from core.lifecycle import EngineStatus
@@ -25,6 +26,7 @@ from serving.fingerprint import system_fingerprint
 from serving.generation import Generation, IsCutShort
 from serving.prompting import Prompter, special_tokens
 from serving.structures.compiler import StructureCompiler
+from serving.turns import QueueRules, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +36,14 @@ _INLINE_CHARACTERS = 4096
 
 @dataclass(frozen=True, slots=True)
 class ServingOptions:
-    """What the operator chose: the chat format, and the sampling of requests that don't say."""
+    """What the operator chose: the chat format, the sampling of requests that don't say, how much
+    may wait.
+    """
 
     chat_format: str = "auto"
     default_sampling: SamplingValues = field(default_factory=lambda: NOTHING)
     uses_model_sampling: bool = True
+    queue: QueueRules = field(default_factory=QueueRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,16 @@ class GenerationService:
         self._options = options
         self._model: LoadedModel | None = None
         self._compiler = StructureCompiler()
+        self.turns = Turns(options.queue)
 
     @property
     def status(self) -> EngineStatus:
         return self._host.status
+
+    @property
+    def stats(self) -> EngineStats:
+        """How the engine is."""
+        return self._host.stats
 
     @property
     def card(self) -> ModelCard:
@@ -82,6 +93,7 @@ class GenerationService:
     async def adopt(self, card: ModelCard, tokenizer: Tokenizer) -> None:
         """Called when an engine has loaded, before it takes requests. Raises ConfigurationError."""
         self._model = await asyncio.to_thread(self._make_model, card, tokenizer)
+        self.turns.open(card.num_slots)
 
     async def render(
         self,
@@ -104,9 +116,11 @@ class GenerationService:
     async def prepare(self, request: GenerationRequest) -> list[Generation]:
         """Refuses, or accepts and gives the choices; no engine works yet.
 
-        The prompt is made once for all of them. Raises RequestError or EngineUnavailable.
+        The prompt is made once for all of them. Raises RequestError, EngineUnavailable or
+        QueueFull.
         """
         model = self._ready_model()
+        self.turns.check((0,) * request.num_choices)
         planner, own = model.planner, request.prompt
         request = planner.adapt(request)
         compiled = None
@@ -118,7 +132,8 @@ class GenerationService:
         terms = AnswerTerms(grammar, rules, planner.shown_ids(rules))
         is_cut_short = self._cut_short_check(compiled)
         tasks = model.admission.tasks(request, prompt, terms)
-        return [Generation(self._host, task, is_cut_short) for task in tasks]
+        self.turns.check([len(prompt.token_ids)] * len(tasks))
+        return [Generation(self._host, task, is_cut_short, self.turns) for task in tasks]
 
     def _cut_short_check(self, compiled: CompiledAnswer | None) -> IsCutShort:
         def is_cut_short(_: Grammar, text: bytes) -> bool:

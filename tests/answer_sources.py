@@ -18,6 +18,7 @@ class MadeSource:
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
     is_closed: bool = False
+    queue_s: float | None = None
 
     async def events(self) -> AsyncGenerator[GenerationEvent, None]:
         try:

@@ -108,6 +108,10 @@ class RemoteAnswer:
     def num_completion_tokens(self) -> int:
         return 0 if self._read is None else self._read.num_completion_tokens
 
+    @property
+    def queue_s(self) -> float | None:
+        return None
+
     async def events(self) -> AsyncGenerator[GenerationEvent, None]:
         """As AnswerSource has it. Raises UpstreamRefused too, before the first event."""
         reply = await self._host.send(self._call(), self._asked.places)

@@ -6,14 +6,21 @@ Knows neither engines nor servers: each attempt is passed in.
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
-from core.errors import EngineFailed, EngineUnavailable, JarvisError, RequestError, UpstreamFailed
+from core.errors import (
+    EngineFailed,
+    EngineUnavailable,
+    JarvisError,
+    QueueFull,
+    RequestError,
+    UpstreamFailed,
+)
 from core.events import GenerationEvent
 from serving.answer_source import AnswerSource
 
 # Refuses, or accepts; no engine works yet. Raises RequestError, or what another attempt follows.
 Attempt = Callable[[], Awaitable[AnswerSource]]
 # What says nothing of the request: another one may answer it.
-PASSED_ON = (EngineUnavailable, EngineFailed, UpstreamFailed)
+PASSED_ON = (EngineUnavailable, EngineFailed, QueueFull, UpstreamFailed)
 
 
 class AnswerChain:
@@ -45,6 +52,10 @@ class AnswerChain:
     @property
     def num_completion_tokens(self) -> int:
         return 0 if self._source is None else self._source.num_completion_tokens
+
+    @property
+    def queue_s(self) -> float | None:
+        return None if self._source is None else self._source.queue_s
 
     async def prepare(self) -> None:
         """The first attempt that is not unavailable at once. Raises RequestError, or the last
