@@ -1,0 +1,1 @@
+"""Who may ask for what: keys, roles, limits of a key. Knows no engine."""
