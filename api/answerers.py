@@ -3,11 +3,12 @@ where the other can't. Knows no API's fields.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request
 
-from api.local_model import chat_names, local_names, local_service
+from api.claims import claimed
+from api.local_model import chat_names, check_local, local_names, local_service
 from api.remote.attempts import (
     ATTEMPTS_HEADER,
     LOCAL,
@@ -73,7 +74,7 @@ class Answerer:
     async def prepare(self, wanted: GenerationRequest, prepare_here: PrepareHere) -> AnswerSource:
         """Refuses, or accepts; no engine works yet. Raises RequestError or EngineUnavailable."""
         if router_of(self.request) is None:
-            return await prepare_here(local_service(self.request), wanted)
+            return await prepare_here(local_service(self.request), claimed(self.request, wanted))
         attempts = [self._attempt(target, wanted, prepare_here) for target in self.targets]
         chain = AnswerChain(attempts, self._note)
         await chain.prepare()
@@ -102,7 +103,8 @@ class Answerer:
     async def _prepare_here(
         self, wanted: GenerationRequest, prepare_here: PrepareHere
     ) -> AnswerSource:
-        source = await prepare_here(local_service(self.request), wanted)
+        claim = claimed(self.request, wanted)
+        source = await prepare_here(local_service(self.request), claim)
         self._tell(LOCAL)
         return source
 
@@ -110,6 +112,8 @@ class Answerer:
         router = router_of(self.request)
         assert router is not None, "there are other servers"
         answers = RemoteAnswers(router.host)
+        ceiling = claimed(self.request, wanted).token_ceiling
+        wanted = wanted if wanted.max_tokens else replace(wanted, max_tokens=ceiling)
         return answers.prepare(wanted, target, self._tell, client_key(self.request))
 
     def _note(self, error: JarvisError) -> None:
@@ -124,7 +128,7 @@ async def answerer_for(request: Request, name: str | None) -> Answerer:
     """Raises ModelNotServed."""
     router = router_of(request)
     if router is None:
-        local_names(request).check(name)
+        check_local(request, name)
         return Answerer(request, (LocalTarget(name),))
     return Answerer(request, await targets_of(request, router, name, chat_names(request)))
 

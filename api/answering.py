@@ -16,12 +16,15 @@ from api.disconnect import ClientGone, while_connected
 from api.event_stream import EventStreamResponse
 from api.frames import Frames, UsageStyle
 from api.json_response import JsonResponse
+from api.known_models import known_model
 from api.local_model import local_service
 from api.pump import Arrived, EventPump
-from api.request_log import RequestLog
+from api.request_watch import RequestWatch, WatchLabels, outcome_of
 from api.scoring import ChoiceScores
 from api.shapes import AnswerShape, ChatShape
+from api.visit import account_of, visit_of
 from core.errors import JarvisError
+from core.observation import Outcome
 from serving.answer_source import AnswerSource
 from serving.generation import Generation
 
@@ -44,6 +47,11 @@ class Content(Protocol):
 
     @property
     def id(self) -> str: ...
+
+    @property
+    def model_id(self) -> str:
+        """As the answer calls its model."""
+        ...
 
     def add(self, arrived: Arrived) -> None: ...
 
@@ -89,43 +97,54 @@ async def reply_with(
 ) -> Response:
     """A stream of `frames`, or without them the whole content as one body.
 
-    Raises EngineUnavailable or EngineFailed where nothing was sent yet.
+    Raises QueueFull, DeadlineExceeded, EngineUnavailable or EngineFailed where nothing was sent
+    yet.
     """
+    visit = visit_of(request)
     pump = EventPump(generations, request.app.state.running)
-    reply = _Reply(content, pump, RequestLog(content.id, generations))
+    labels = watch_labels(request, content)
+    reply = _Reply(content, pump, visit.watched(RequestWatch(labels, generations, visit.observers)))
+    visit.cutoff.on_cut(pump.fail)
     try:
         if frames is not None:
             return await reply.streamed(request, frames, headers)
         return await reply.plain(request, headers)
     except ClientGone:
-        reply.end("gone")
+        reply.end(Outcome.GONE)
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    except BaseException:
-        reply.end("failed")
+    except BaseException as error:
+        reply.end(outcome_of(error))
         raise
+
+
+def watch_labels(request: Request, content: Content) -> WatchLabels:
+    """How observers are told of an answer."""
+    model = known_model(request, content.model_id)
+    arrived_at = visit_of(request).arrived_at
+    return WatchLabels(content.id, account_of(request).name, model, arrived_at)
 
 
 class _Reply:
     """One answer under way, with the pump that feeds it."""
 
-    def __init__(self, content: Content, pump: EventPump, log: RequestLog) -> None:
+    def __init__(self, content: Content, pump: EventPump, watch: RequestWatch) -> None:
         self._content = content
         self._pump = pump
-        self._log = log
+        self._watch = watch
         self._is_over = False
 
     def end(self, outcome: str) -> None:
-        """Aborts what has not ended. The first outcome told is the one that is logged."""
+        """Aborts what has not ended. The first outcome told is the one that counts."""
         if self._is_over:
             return
         self._is_over = True
         self._pump.close()
         self._content.end(outcome)
-        self._log.end(outcome)
+        self._watch.end(Outcome(outcome))
 
     async def plain(self, request: Request, headers: Mapping[str, str]) -> Response:
         await while_connected(request, self._collect())
-        self.end("done")
+        self.end(Outcome.DONE)
         return JsonResponse(self._content.whole(), headers=headers)
 
     async def streamed(
@@ -136,7 +155,7 @@ class _Reply:
 
     async def _take(self) -> Arrived:
         arrived = await self._pump.take()
-        self._log.see(arrived)
+        self._watch.see(arrived)
         self._content.add(arrived)
         return arrived
 
@@ -146,15 +165,15 @@ class _Reply:
 
     async def _body(self, frames: FrameSource, first: Arrived) -> AsyncIterator[bytes]:
         """What came at once goes out at once: sse-starlette passes bytes on as they are."""
-        outcome = "gone"
+        outcome = Outcome.GONE
         try:
             yield frames.opening() + frames.of(first)
             while arrived := await self._take():
                 yield frames.of(arrived)
-            outcome = "done"
+            outcome = Outcome.DONE
             yield frames.closing()
         except JarvisError as error:
-            outcome = "failed"
+            outcome = outcome_of(error)
             yield frames.error(error)
         finally:
             self.end(outcome)

@@ -7,9 +7,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from api import errors, openapi
+from api.access.access import Access
+from api.access.guard import Guard
+from api.access.hosts import HostGuard, host_rule
 from api.embedding_calls import ServedEmbedding
+from api.identity import Identity
+from api.metrics.metrics import Metrics
+from api.metrics.sources import MetricSources
+from api.reply_log import ReplyLog
+from api.request_watch import Observers
 from api.responses.kept import KeptResponses, open_responses
 from api.routes import (
     capabilities,
@@ -17,14 +26,18 @@ from api.routes import (
     generate,
     information,
     messages,
+    metrics,
     rerank,
     responses,
+    server_info,
     tokenization,
     upstream_states,
 )
 from api.served_names import ServedNames
+from api.traffic import Traffic
 from backends.upstream import UpstreamHost
 from core.settings import Settings
+from core.version import VERSION
 from serving.embedding import EmbeddingService
 from serving.remote.targets import ModelRouter
 from serving.service import GenerationService
@@ -45,19 +58,24 @@ def create_app(
     lifespan: Lifespan,
     embedding: EmbeddingService | None = None,
     upstreams: UpstreamHost | None = None,
+    *,
+    observers: Observers = (),
 ) -> FastAPI:
     """`lifespan` starts the loading of the engines and closes them, and the upstreams. `service` is
     None where upstreams alone answer, `embedding` is there where the settings name an embedding
-    model. Raises ConfigurationError where the file for responses can't be used.
+    model. `observers` are told of every request, beside those that are always here. Raises
+    ConfigurationError where the keys, or the file for responses, can't be used.
     """
     # What reads from the engine, for as long as it does: see `api/pump.py`.
     running: set[asyncio.Task[None]] = set()
-    kept = open_responses(settings, running)
+    traffic = Traffic(settings.request_timeout_s)
+    access = Access.open(settings)
+    kept = open_responses(settings, running, traffic)
     app = _App(
         title="Jarvis LLM Proxy",
-        version="0.1.0",
+        version=VERSION,
         description="One's own language models behind the OpenAI API, whichever engine runs them.",
-        lifespan=_closing(kept, lifespan),
+        lifespan=_closing(kept, access, lifespan),
         redirect_slashes=False,
     )
     app.state.service = service
@@ -68,6 +86,11 @@ def create_app(
     app.state.running = running
     app.state.responses = kept
     app.state.created = int(time.time())
+    app.state.started_at = time.monotonic()
+    app.state.traffic = traffic
+    app.state.access = access
+    app.state.bounds = settings.bounds
+    app.state.metrics = _metrics(settings, service, upstreams)
     app.include_router(generate.router)
     app.include_router(responses.router)
     app.include_router(embeddings.router)
@@ -77,19 +100,52 @@ def create_app(
     app.include_router(information.router)
     app.include_router(capabilities.router)
     app.include_router(upstream_states.router)
+    app.include_router(metrics.router)
+    app.include_router(server_info.router)
     errors.install(app)
+    _add_layers(app, settings, observers)
     return app
 
 
-def _closing(kept: KeptResponses, lifespan: Lifespan) -> Lifespan:
-    """The lifespan with responses in it: those under way end before the engines close."""
+def _add_layers(app: FastAPI, settings: Settings, others: Observers) -> None:
+    """From the innermost on: who may come, whence, which pages may, and what is told of it."""
+    state = app.state
+    observers = (state.metrics, state.access.observer, ReplyLog(), *others)
+    app.add_middleware(Guard, gate=state.access)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["*"],
+        )
+    if (hosts := host_rule(settings)) is not None:
+        app.add_middleware(HostGuard, rule=hosts)
+    app.add_middleware(Identity, traffic=state.traffic, observers=observers)
+
+
+def _metrics(
+    settings: Settings, service: GenerationService | None, upstreams: UpstreamHost | None
+) -> Metrics:
+    queue = None if service is None else service.turns
+    model = settings.served_model_id
+    return Metrics(MetricSources(VERSION, model, service, queue, upstreams))
+
+
+def _closing(kept: KeptResponses, access: Access, lifespan: Lifespan) -> Lifespan:
+    """The lifespan with responses in it: those under way end before the engines close. Changes of
+    keys are followed meanwhile.
+    """
 
     @asynccontextmanager
     async def whole(app: FastAPI) -> AsyncIterator[None]:
         async with lifespan(app):
+            access.start()
             try:
                 yield
             finally:
+                await access.close()
                 await kept.close()
 
     return whole

@@ -51,6 +51,10 @@ class Answer:
         self._folds = [AnswerFold() for _ in generations]
         self._ends: dict[int, GenerationEnd] = {}
 
+    @property
+    def model_id(self) -> str:
+        return self._labels.model_id
+
     def add(self, arrived: Arrived) -> None:
         for index, events in arrived.items():
             for event in events:

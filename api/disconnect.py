@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from api.visit import visit_of
+
 T = TypeVar("T")
 
 
@@ -14,17 +16,22 @@ class ClientGone(Exception):
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client goes. Raises ClientGone then.
+    """The result of `work`, which is cancelled when the client goes, and when the request is cut
+    off. Raises ClientGone then, or the reason for the cut.
 
     The request's body must have been read.
     """
     task = asyncio.ensure_future(work)
     watcher = asyncio.ensure_future(_disconnected(request))
+    cutoff = visit_of(request).cutoff
+    cutoff.on_cut(lambda _: watcher.cancel())
     try:
         await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        return task.result()
+        if task.done():
+            return task.result()
+        if cutoff.error is not None:
+            raise cutoff.error
+        raise ClientGone
     finally:
         watcher.cancel()
         if not task.done():

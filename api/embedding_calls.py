@@ -1,7 +1,6 @@
-"""Owns one call to the embedding model: who serves it, a client that goes, the line at its end."""
+"""Owns one call to the embedding model: who serves it, a client that goes, what is told of it."""
 
 import asyncio
-import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
@@ -11,13 +10,14 @@ from typing import Any, Protocol, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.claims import check_allowed
 from api.disconnect import ClientGone, while_connected
 from api.json_response import JsonResponse
 from api.served_names import ServedNames
-from core.errors import RequestError
+from api.visit import account_of, visit_of
+from core.errors import DeadlineExceeded, RequestError
+from core.observation import AnswerSummary, Outcome
 from serving.embedding import EmbeddingService
-
-logger = logging.getLogger(__name__)
 
 _CLIENT_CLOSED_REQUEST = 499
 
@@ -44,6 +44,7 @@ def embedding_for(request: Request, model: str | None) -> ServedEmbedding:
     """Raises RequestError where there is no embedding model, or the name is the chat model's;
     ModelNotServed for any other name.
     """
+    check_allowed(request, model)
     served: ServedEmbedding | None = request.app.state.embedding
     chat_names: ServedNames = request.app.state.names
     if served is None:
@@ -67,7 +68,6 @@ class EmbeddingCall:
         self.id = uuid.uuid4().hex
         self._request = request
         self._num_inputs = num_inputs
-        self._started_at = time.monotonic()
 
     async def answer(
         self,
@@ -76,27 +76,31 @@ class EmbeddingCall:
         headers: Mapping[str, str],
     ) -> Response:
         """The body made of the work's result, in a thread. Work whose client goes is cancelled."""
-        outcome, num_tokens = "failed", 0
+        outcome, num_tokens = Outcome.FAILED, 0
         try:
             result = await while_connected(self._request, work)
             body = await asyncio.to_thread(body_of, result)
-            outcome, num_tokens = "done", result.num_tokens
+            outcome, num_tokens = Outcome.DONE, result.num_tokens
             return JsonResponse(body, headers=headers)
         except ClientGone:
-            outcome = "gone"
+            outcome = Outcome.GONE
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        except DeadlineExceeded:
+            outcome = Outcome.EXPIRED
+            raise
         finally:
-            self._log(outcome, num_tokens)
+            visit_of(self._request).tell(self._summary(outcome, num_tokens))
 
-    def _log(self, outcome: str, num_tokens: int) -> None:
-        logger.info(
-            "request=%s path=%s outcome=%s inputs=%d prompt_tokens=%d total_s=%.3f",
-            self.id,
-            self._request.scope["path"],
-            outcome,
-            self._num_inputs,
-            num_tokens,
-            time.monotonic() - self._started_at,
+    def _summary(self, outcome: Outcome, num_tokens: int) -> AnswerSummary:
+        served: ServedEmbedding = self._request.app.state.embedding
+        return AnswerSummary(
+            id=self.id,
+            account=account_of(self._request).name,
+            model=served.names.model_id,
+            outcome=outcome,
+            num_prompt_tokens=num_tokens,
+            total_s=time.monotonic() - visit_of(self._request).arrived_at,
+            num_choices=self._num_inputs,
         )
 
 

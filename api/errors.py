@@ -5,6 +5,7 @@ Only messages of our own errors are shown: those of other libraries could tell o
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,16 +25,25 @@ from api.remote.error_bodies import (
 )
 from core.errors import (
     ContextLengthExceeded,
+    DeadlineExceeded,
     EngineFailed,
     EngineUnavailable,
+    HeaderTooLarge,
+    HostRefused,
     InvalidConversation,
     InvalidValue,
     JarvisError,
+    KeyRequired,
+    LimitReached,
     ModelNotServed,
+    NotAllowed,
     PreviousResponseNotFound,
+    QueueFull,
     RequestError,
     RequestTooLarge,
     ResponseNotFound,
+    ServerStopping,
+    TooManyRequests,
     UnsupportedField,
     UnsupportedMediaType,
     UpstreamFailed,
@@ -65,7 +75,16 @@ _KINDS: dict[type[JarvisError], ErrorKind] = {
     InvalidValue: ErrorKind(400, _REQUEST, "invalid_value"),
     RequestTooLarge: ErrorKind(413, _REQUEST, "request_too_large"),
     UnsupportedMediaType: ErrorKind(415, _REQUEST, "unsupported_media_type"),
+    KeyRequired: ErrorKind(401, "authentication_error", "invalid_api_key"),
+    NotAllowed: ErrorKind(403, "permission_error", "not_allowed"),
+    HostRefused: ErrorKind(421, _REQUEST, "host_refused"),
+    HeaderTooLarge: ErrorKind(431, _REQUEST, "header_too_large"),
     RequestError: ErrorKind(400, _REQUEST, None),
+    LimitReached: ErrorKind(429, "rate_limit_error", "rate_limit_exceeded"),
+    QueueFull: ErrorKind(429, "rate_limit_error", "queue_full"),
+    TooManyRequests: ErrorKind(429, "rate_limit_error", "too_many_requests"),
+    DeadlineExceeded: ErrorKind(408, "timeout_error", "deadline_exceeded"),
+    ServerStopping: ErrorKind(503, _UNAVAILABLE, "server_stopping"),
     EngineUnavailable: ErrorKind(503, _UNAVAILABLE, "engine_unavailable"),
     EngineFailed: ErrorKind(500, _SERVER, "engine_failed"),
     UpstreamFailed: ErrorKind(502, _SERVER, "upstream_failed"),
@@ -106,6 +125,10 @@ def body_of(error: JarvisError) -> dict[str, Any]:
 def response_to(request: Request, error: JarvisError) -> Response:
     kind = kind_of(error)
     headers = {"retry-after": str(_RETRY_AFTER_S)} if kind.status == 503 else {}
+    if isinstance(error, TooManyRequests):
+        headers = {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+    if isinstance(error, KeyRequired):
+        headers = {"www-authenticate": "Bearer"}
     if isinstance(error, UpstreamFailed):
         kind = replace(kind, status=status_of(error.failure))
         headers = failure_headers(error.failure)
@@ -119,7 +142,6 @@ def install(app: FastAPI) -> None:
     """Every way a request can fail ends in the one body."""
     app.add_exception_handler(JarvisError, _on_our_error)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_foreign_error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +155,7 @@ class _Told:
 
 def _response(request: Request, told: _Told, headers: Mapping[str, str]) -> Response:
     status = told.kind.status
+    request.scope.setdefault("state", {})["error_code"] = told.kind.code or told.kind.type
     if attempts := attempts_of(request):
         headers = {**headers, ATTEMPTS_HEADER: attempts}
     if not messages_errors.is_messages_path(request.scope["path"]):
@@ -156,7 +179,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return _response(request, told, error.headers or {})
 
 
-async def _on_foreign_error(request: Request, error: Exception) -> Response:
+def on_foreign_error(request: Request, error: Exception) -> Response:
+    """Of what was never to be raised. The log has the details."""
     logger.error("path=%r error=%s", request.scope["path"], type(error).__name__, exc_info=error)
     message = "the server met an internal error"
     return _response(request, _Told(_INTERNAL, message, error_body(_INTERNAL, message)), {})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from api.claims import check_allowed
 from api.embedding_calls import ServedEmbedding
 from api.served_names import ServedNames
 from core.errors import ModelNotServed
@@ -27,6 +28,12 @@ def local_names(request: Request) -> ServedNames:
     """Those of the chat model. Not to be asked for where there is none."""
     names: ServedNames = request.app.state.names
     return names
+
+
+def check_local(request: Request, name: str | None) -> None:
+    """Raises ModelNotServed for a name that is not the chat model's, or not for this account."""
+    check_allowed(request, name)
+    local_names(request).check(name)
 
 
 def chat_names(request: Request) -> LocalNames | None:

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from api.openapi_responses import ERROR_SCHEMAS, describe_responses
 from api.schemas.chat import ChatRequest
 from api.schemas.completions import CompletionRequest
 from api.schemas.embeddings import EmbeddingRequest
@@ -37,7 +38,9 @@ def body_schema(schema: type[BaseModel]) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document with the bodies' schemas among its components."""
+    """The OpenAPI document with the bodies' schemas among its components, and all that any route
+    may answer.
+    """
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -47,5 +50,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
             found = schema.model_json_schema(ref_template=_REFERENCE)
             schemas.update(found.pop("$defs", {}))
             schemas[schema.__name__] = found
+        schemas.update(ERROR_SCHEMAS)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        describe_responses(document, needs_key=not app.state.access.is_open)
         app.openapi_schema = document
     return app.openapi_schema

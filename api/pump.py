@@ -55,6 +55,13 @@ class EventPump:
         arrived, self._arrived = self._arrived, {}
         return arrived
 
+    def fail(self, error: JarvisError) -> None:
+        """Aborts what has not ended; the taker is told why."""
+        if self._num_open and self._error is None:
+            self._error = error
+            self.close()
+            self._wake_taker()
+
     def close(self) -> None:
         """Aborts what has not ended. Needs no await, so that it works while being cancelled."""
         for task in self._tasks:

@@ -8,30 +8,37 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from api.claims import limit_time
 from api.json_shape import check_shape
+from api.request_bounds import bounds_of, check_bounds
 from api.schemas.validation import shown
 from core.errors import InvalidValue, RequestTooLarge, UnsupportedMediaType
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
 _LARGE_BYTES = 64 * 1024
 
 Read = TypeVar("Read")
 
 
-async def read_body(
-    request: Request, read: Callable[[dict[str, Any]], Read], max_bytes: int = MAX_BODY_BYTES
-) -> Read:
+async def read_body(request: Request, read: Callable[[dict[str, Any]], Read]) -> Read:
     """What `read` makes of the body. A large one is read in a thread: the event loop goes on.
 
     Raises UnsupportedMediaType, RequestTooLarge, InvalidValue, and what `read` does.
     """
-    body = await read_json_bytes(request, max_bytes)
-    if len(body) < _LARGE_BYTES:
-        return read(parse_object(body))
-    return await asyncio.to_thread(lambda: read(parse_object(body)))
+    body, bounds = await read_json_bytes(request), bounds_of(request)
+    times: dict[str, Any] = {}
+
+    def parse() -> Read:
+        given = parse_object(body)
+        check_bounds(given, bounds, len(body))
+        times["timeout"] = given.get("timeout")
+        return read(given)
+
+    made = parse() if len(body) < _LARGE_BYTES else await asyncio.to_thread(parse)
+    limit_time(request, times)
+    return made
 
 
-async def read_json_bytes(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+async def read_json_bytes(request: Request) -> bytes:
     """The body as it came, or as `request.state.body` has it, where it was read before.
 
     Raises UnsupportedMediaType, RequestTooLarge, or InvalidValue where it did not come whole.
@@ -44,7 +51,7 @@ async def read_json_bytes(request: Request, max_bytes: int = MAX_BODY_BYTES) -> 
         raise UnsupportedMediaType(
             f"content-type is {media_type[:100]!r}; allowed is application/json"
         )
-    return await _read(request, max_bytes)
+    return await _read(request, bounds_of(request).body_bytes)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

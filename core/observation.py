@@ -20,8 +20,9 @@ class AnswerSummary:
 
     `id` is the answer's own, `account` the name of whom it counts for. `model` is one of the names
     that are served, never what a client made up. Times are in seconds from the request's arrival;
-    None where it did not come so far. `queue_s` is the time until the engine was given the first of
-    its choices. `num_reused` prompt tokens were not computed.
+    None where it did not come so far. `queue_s` is how long the first of its choices waited for a
+    turn at the engine. `num_reused` prompt tokens were not computed. `upstream` is the server that
+    made it, None where it was made here. Of vectors and scores, the choices are the inputs.
     """
 
     id: str
@@ -37,6 +38,7 @@ class AnswerSummary:
     total_s: float = 0.0
     max_tokens: int | None = None
     num_choices: int = 1
+    upstream: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class ReplySummary:
 
     `route` is the template of the route, `unknown` where there is none. `error` is the code of the
     error body, None where it succeeded. `is_whole` tells whether all of the reply was sent.
+    `trace_parent` is the W3C header, where the client sent one.
     """
 
     request_id: str
@@ -56,6 +59,7 @@ class ReplySummary:
     is_whole: bool
     total_s: float
     answer: AnswerSummary | None = None
+    trace_parent: str | None = None
 
 
 class Observer(Protocol):

@@ -17,11 +17,13 @@ from backends.delegate import Delegate
 from backends.llama.backend import LlamaBackend
 from backends.llama.from_settings import llama_options
 from backends.llama.probing import ChildProbe
+from core.engine_stats import EngineStats
 from core.events import FinishReason
 from core.lifecycle import EngineState, LoadProgress
 from core.sampling import SamplingPlan
 from core.settings import Settings, load_settings
 from serving.service import GenerationService, ServingOptions
+from serving.turns import QueueRules
 from tests.script import scripted_backend
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,6 +104,11 @@ class StartedBackend:
         self.tokenizer = backend.tokenizer
         self.generate = backend.generate
         self.wait_failed = backend.wait_failed
+        self._backend = backend
+
+    @property
+    def stats(self) -> EngineStats:
+        return self._backend.stats
 
     async def start(self, report: Callable[[LoadProgress], None]) -> None:
         report(LoadProgress("started before"))
@@ -115,12 +122,20 @@ async def serve(
     backend: Backend, engine: str, chat_format: str, **flags: str
 ) -> AsyncIterator[str]:
     """The whole application over a started backend, on a free port; yields its base URL."""
+    async with listening(application(backend, engine, chat_format, **flags)) as url:
+        yield url
+
+
+def application(backend: Backend, engine: str, chat_format: str, **flags: str) -> FastAPI:
+    """Over a started backend."""
 
     async def open_backend(_: Callable[[LoadProgress], None]) -> Backend:
         return StartedBackend(backend)
 
     delegate = Delegate(engine, open_backend)
-    service = GenerationService(delegate, ServingOptions(chat_format))
+    settings = settings_for(engine, **flags)
+    queue = QueueRules(settings.max_queue, settings.max_queue_tokens)
+    service = GenerationService(delegate, ServingOptions(chat_format, queue=queue))
     is_ready = asyncio.Event()
 
     @asynccontextmanager
@@ -131,9 +146,7 @@ async def serve(
         yield
         await delegate.close()
 
-    app = create_app(settings_for(engine, **flags), service, lifespan)
-    async with listening(app) as url:
-        yield url
+    return create_app(settings, service, lifespan)
 
 
 def listener_on_loopback() -> socket.socket:

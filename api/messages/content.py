@@ -31,6 +31,10 @@ class MessageContent:
         self._end: GenerationEnd | None = None
 
     @property
+    def model_id(self) -> str:
+        return self._style.model_id
+
+    @property
     def has_ended(self) -> bool:
         return self._end is not None
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import msgspec
 
 from api.json_shape import check_shape
+from api.request_bounds import check_raw_bounds
 from api.schemas.validation import shown
+from core.bounds import RequestBounds
 from core.errors import InvalidValue, UnsupportedField
 
 RawFields = Mapping[str, msgspec.Raw]
@@ -32,6 +34,7 @@ _REFUSED = frozenset(
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # Below so many bytes, the work costs less than a hand-over to a thread.
 _INLINE_BYTES = 64 * 1024
+_DEFAULT_BOUNDS = RequestBounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,17 @@ class PassedBody:
         return with_model(self.fields, name)
 
 
-async def passed_body(text: bytes) -> PassedBody:
+async def passed_body(text: bytes, bounds: RequestBounds = _DEFAULT_BOUNDS) -> PassedBody:
     """A large one is read in a thread: the event loop goes on. Raises InvalidValue."""
     if len(text) < _INLINE_BYTES:
-        return PassedBody(text, raw_fields(text))
-    return PassedBody(text, await asyncio.to_thread(raw_fields, text))
+        return _passed_body(text, bounds)
+    return await asyncio.to_thread(_passed_body, text, bounds)
+
+
+def _passed_body(text: bytes, bounds: RequestBounds) -> PassedBody:
+    fields = raw_fields(text)
+    check_raw_bounds(fields, bounds, len(text))
+    return PassedBody(text, fields)
 
 
 def raw_fields(body: bytes) -> RawFields:

@@ -2,19 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.disconnect import while_connected
+from api.errors import body_of
 from api.event_stream import EventStreamResponse
 from api.json_response import JsonResponse
 from api.remote.attempts import UPSTREAM_HEADER, header_text
-from api.remote.error_bodies import failed_body, named_body
-from api.remote.pass_log import PassLog
+from api.remote.error_bodies import named_body
+from api.remote.pass_watch import PassWatch
+from api.request_watch import outcome_of
+from api.visit import visit_of
 from backends.upstream import StreamedReply, UpstreamReply, WholeReply
-from core.errors import UpstreamFailed
+from core.errors import JarvisError
+from core.observation import Outcome
 
 _FIRST_ERROR_STATUS = 400
 
@@ -38,15 +43,16 @@ async def reply_for(request: Request, sending: Awaitable[UpstreamReply]) -> Upst
 
 
 def response_to_reply(
-    request: Request, reply: UpstreamReply, log: PassLog, headers: Mapping[str, str]
+    request: Request, reply: UpstreamReply, watch: PassWatch, headers: Mapping[str, str]
 ) -> Response:
     """Of a stream, the response owns the reply from here on."""
     headers = {**headers, UPSTREAM_HEADER: header_text(reply.upstream)}
     if isinstance(reply, StreamedReply):
-        relay = _Relay(reply, log, request.app.state.running)
+        relay = _Relay(reply, watch, request)
         return EventStreamResponse(relay.frames(), relay.end, headers, is_ready=True)
-    log.see(reply.body)
-    log.end(reply.upstream, f"status {reply.status}")
+    watch.see(reply.body)
+    is_done = reply.status < _FIRST_ERROR_STATUS
+    watch.end(reply.upstream, Outcome.DONE if is_done else Outcome.FAILED)
     return _whole(reply, headers)
 
 
@@ -60,34 +66,55 @@ def _whole(reply: WholeReply, headers: Mapping[str, str]) -> Response:
 class _Relay:
     """One stream under way."""
 
-    def __init__(
-        self, reply: StreamedReply, log: PassLog, running: set[asyncio.Task[None]]
-    ) -> None:
-        """`running` holds the task that ends the request at the server until it is done."""
+    def __init__(self, reply: StreamedReply, watch: PassWatch, request: Request) -> None:
         self._reply = reply
-        self._log = log
-        self._running = running
+        self._watch = watch
+        # Holds the task that ends the request at the server until it is done.
+        self._running: set[asyncio.Task[None]] = request.app.state.running
+        self._cutoff = visit_of(request).cutoff
+        self._waiting: asyncio.Task[Any] | None = None
         self._is_over = False
 
     async def frames(self) -> AsyncIterator[bytes]:
-        outcome = "gone"
+        outcome = Outcome.GONE
+        self._cutoff.on_cut(self._interrupt)
         try:
-            async for piece in self._reply.events:
-                self._log.see(piece)
+            while (piece := await self._next()) is not None:
+                self._watch.see(piece)
                 yield piece
-            outcome = "done"
-        except UpstreamFailed as error:
-            outcome = "failed"
-            yield b"event: error\ndata: %b\n\n" % msgspec.json.encode(failed_body(error))
+            outcome = Outcome.DONE
+        except JarvisError as error:
+            outcome = outcome_of(error)
+            yield b"event: error\ndata: %b\n\n" % msgspec.json.encode(body_of(error))
         finally:
             self.end(outcome)
+
+    async def _next(self) -> bytes | None:
+        """None after the last piece. Raises what ends the stream, also from outside."""
+        if self._cutoff.error is not None:
+            raise self._cutoff.error
+        # Not the same one for all pieces: the first leaves before the others' task is there.
+        self._waiting = asyncio.current_task()
+        try:
+            return await anext(self._reply.events, None)
+        except asyncio.CancelledError:
+            if self._cutoff.error is None or self._waiting is None:
+                raise
+            self._waiting.uncancel()
+            raise self._cutoff.error from None
+        finally:
+            self._waiting = None
+
+    def _interrupt(self, _: JarvisError) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def end(self, outcome: str) -> None:
         """Needs no await, so that it works while being cancelled. The first outcome counts."""
         if self._is_over:
             return
         self._is_over = True
-        self._log.end(self._reply.upstream, outcome)
+        self._watch.end(self._reply.upstream, Outcome(outcome))
         _close(self._reply, self._running)
 
 

@@ -9,12 +9,16 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.claims import check_allowed, limit_time, passed_fields
 from api.disconnect import ClientGone
+from api.known_models import known_model
 from api.reading import read_json_bytes
 from api.remote.attempts import LOCAL, UPSTREAM_HEADER, attempts_header, note_attempt
 from api.remote.fields import PassedBody, check_sendable, is_stream, model_of, passed_body
-from api.remote.pass_log import PassLog
+from api.remote.pass_watch import PassWatch
 from api.remote.relay import reply_for, response_to_reply
+from api.request_watch import WatchLabels
+from api.visit import account_of, visit_of
 from backends.upstream import UpstreamCall, UpstreamHost
 from core.errors import (
     InvalidValue,
@@ -24,6 +28,7 @@ from core.errors import (
     UnsupportedField,
     UpstreamFailed,
 )
+from core.observation import Outcome
 from core.upstreams import UpstreamKind
 from serving.remote.chain import PASSED_ON
 from serving.remote.prompt_start import prompt_start_of
@@ -40,11 +45,12 @@ AnswerHere = Callable[[Request], Awaitable[Response]]
 @dataclass(frozen=True, slots=True)
 class Passage:
     """Where a kind of request goes at another server: a path as `UpstreamCall.path`, and the kinds
-    of server that have it, all where None.
+    of server that have it, all where None. `is_generated` where a model writes the answer.
     """
 
     path: str
     kinds: frozenset[UpstreamKind] | None = None
+    is_generated: bool = False
 
 
 async def routed(
@@ -60,6 +66,7 @@ async def routed(
     if router is None:
         return await answer_here(request)
     body = await passed_body(await read_json_bytes(request))
+    limit_time(request, body.fields)
     targets = await targets_of(request, router, model_of(body.fields), local)
     journey = _Journey(request, passage, router.host, answer_here, body)
     return await journey.first_answer(targets)
@@ -75,6 +82,7 @@ async def targets_of(
     request: Request, router: ModelRouter, name: str | None, local: LocalNames | None
 ) -> tuple[Target, ...]:
     """At least one. Raises ModelNotServed, or InvalidValue for the header."""
+    check_allowed(request, name)
     targets = await router.targets(name, local, has_fallbacks=_has_fallbacks(request))
     if not targets:
         said = "no model is named" if not name else f"the model {name[:200]!r} is not served"
@@ -99,7 +107,7 @@ class _Journey:
         self._answer_here = answer_here
         self._body = body
         self._id = uuid.uuid4().hex
-        self._log = PassLog(self._id, request.scope["path"])
+        self._watch = PassWatch(request, _labels(request, self._id, body))
 
     async def first_answer(self, targets: Sequence[Target]) -> Response:
         failure: JarvisError | None = None
@@ -115,7 +123,7 @@ class _Journey:
                     raise
         assert failure is not None, "there was a target"
         if isinstance(failure, UpstreamFailed):
-            self._log.end(failure.failure.upstream, "failed")
+            self._watch.end(failure.failure.upstream, Outcome.FAILED)
         raise failure
 
     async def _ask(self, target: Target) -> Response:
@@ -124,7 +132,7 @@ class _Journey:
         try:
             return await self._pass_on(target)
         except ClientGone:
-            self._log.end("-", "gone")
+            self._watch.end("-", Outcome.GONE)
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
 
     async def _ask_here(self, target: LocalTarget) -> Response:
@@ -137,17 +145,25 @@ class _Journey:
         check_sendable(self._body.fields)
         check_passage(self._passage, target, self._host)
         reply = await reply_for(self._request, self._host.send(self._call(), target.places))
-        return response_to_reply(self._request, reply, self._log, attempts_header(self._request))
+        return response_to_reply(self._request, reply, self._watch, attempts_header(self._request))
 
     def _call(self) -> UpstreamCall:
         return UpstreamCall(
             id=self._id,
             path=self._passage.path,
-            fields=self._body.fields,
+            fields=passed_fields(
+                self._request, self._body.fields, is_generated=self._passage.is_generated
+            ),
             is_stream=is_stream(self._body.fields),
             prompt_start=prompt_start_of(self._body.fields),
             client_key=client_key(self._request),
         )
+
+
+def _labels(request: Request, answer_id: str, body: PassedBody) -> WatchLabels:
+    """Of an answer that passes: its model is one that is known, or `other`."""
+    model = known_model(request, model_of(body.fields) or "")
+    return WatchLabels(answer_id, account_of(request).name, model, visit_of(request).arrived_at)
 
 
 def note_failure(request: Request, model: str | None, error: JarvisError) -> None:

@@ -56,6 +56,10 @@ class ResponseAnswer:
         self._error: JarvisError | None = None
 
     @property
+    def model_id(self) -> str:
+        return str(self._facts["model"])
+
+    @property
     def is_over(self) -> bool:
         return self.status not in _UNDER_WAY
 

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import msgspec
 
+from api.cutoff import Cutoff
 from api.pump import EventPump
-from api.request_log import RequestLog
+from api.reply_log import log_answer
+from api.request_watch import RequestWatch, outcome_of
 from api.responses.answer import ResponseAnswer
 from api.responses.records import Record
 from api.schemas.responses.items import Item
+from api.traffic import Traffic
 from core.errors import EngineFailed, EngineUnavailable, JarvisError
+from core.observation import Outcome
 from serving.answer_source import AnswerSource
 
 MAX_RUNNING = 256
@@ -27,22 +31,30 @@ class _Run:
     items: Sequence[Item]
     task: asyncio.Task[None]
     num_bytes: int
+    owner: str
 
 
 class BackgroundRuns:
     """Responses under way, by id. One that ends has been kept by then, and leaves."""
 
-    def __init__(self, readers: set[asyncio.Task[None]], max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, readers: set[asyncio.Task[None]], traffic: Traffic, max_bytes: int = MAX_BYTES
+    ) -> None:
         """`readers` holds the tasks that read from the engine: see `api/pump.py`."""
         self._max_bytes = max_bytes
+        self._traffic = traffic
         self._readers = readers
         self._runs: dict[str, _Run] = {}
         self._num_bytes = 0
 
     def start(
-        self, answer: ResponseAnswer, generations: Sequence[AnswerSource], items: Sequence[Item]
+        self,
+        answer: ResponseAnswer,
+        generations: Sequence[AnswerSource],
+        items: Sequence[Item],
+        watch: RequestWatch,
     ) -> None:
-        """Raises EngineUnavailable where too many are under way."""
+        """Raises EngineUnavailable where too many are under way, or the server stops."""
         if len(self._runs) >= MAX_RUNNING:
             raise EngineUnavailable(
                 f"{MAX_RUNNING} background responses are under way, as many as may be"
@@ -53,13 +65,13 @@ class BackgroundRuns:
                 f"the background responses under way hold {self._num_bytes} bytes and this one"
                 f" {num_bytes}; allowed are {self._max_bytes} together"
             )
-        task = asyncio.create_task(self._make(answer, generations))
-        self._runs[answer.id] = _Run(answer, items, task, num_bytes)
+        task = asyncio.create_task(self._make(answer, generations, watch, self._traffic.enter()))
+        self._runs[answer.id] = _Run(answer, items, task, num_bytes, watch.account)
         self._num_bytes += num_bytes
 
     def find(self, response_id: str) -> Record | None:
         run = self._runs.get(response_id)
-        return None if run is None else Record(run.answer.whole(), list(run.items))
+        return None if run is None else Record(run.answer.whole(), list(run.items), run.owner)
 
     def cancel(self, response_id: str) -> None:
         """It is kept as far as it came."""
@@ -84,22 +96,29 @@ class BackgroundRuns:
             run.task.cancel()
         await asyncio.gather(*(run.task for run in runs), return_exceptions=True)
 
-    async def _make(self, answer: ResponseAnswer, generations: Sequence[AnswerSource]) -> None:
+    async def _make(
+        self,
+        answer: ResponseAnswer,
+        generations: Sequence[AnswerSource],
+        watch: RequestWatch,
+        cutoff: Cutoff,
+    ) -> None:
         pump = EventPump(generations, self._readers)
-        log = RequestLog(answer.id, generations)
-        outcome = "gone"
+        cutoff.on_cut(pump.fail)
+        outcome = Outcome.GONE
         try:
             while arrived := await pump.take():
-                log.see(arrived)
+                watch.see(arrived)
                 answer.add(arrived)
-            outcome = "done"
+            outcome = Outcome.DONE
         except JarvisError as error:
-            outcome = "failed"
+            outcome = outcome_of(error)
             answer.fail(error)
         finally:
             pump.close()
-            log.end(outcome)
+            log_answer(watch.end(outcome))
             self._removed(answer.id)
+            self._traffic.leave(cutoff)
 
     def _removed(self, response_id: str) -> _Run | None:
         run = self._runs.pop(response_id, None)

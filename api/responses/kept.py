@@ -12,6 +12,7 @@ from api.responses.records import Record, Records
 from api.responses.sqlite_store import SqliteStore
 from api.responses.store import MemoryStore, StoreLimits
 from api.schemas.responses.items import Item
+from api.traffic import Traffic
 from core.errors import InvalidValue, PreviousResponseNotFound, ResponseNotFound
 from core.settings import Settings
 
@@ -22,33 +23,35 @@ _MISSING = (
 
 
 class KeptResponses:
-    """Every method but `stop` and `close` raises ResponseStoreFailed."""
+    """Every method but `keeper` and `close` raises ResponseStoreFailed. `owner` names the account
+    that asks: it sees its own responses alone.
+    """
 
     def __init__(self, records: Records, runs: BackgroundRuns) -> None:
         self.runs = runs
         self._records = records
 
-    def keeper(self, items: Sequence[Item]) -> Callable[[Response], None]:
+    def keeper(self, items: Sequence[Item], owner: str) -> Callable[[Response], None]:
         """For an answer to `items`: keeps it when it has ended."""
 
         def keep(response: Response) -> None:
-            self._records.put(response, items)
+            self._records.put(response, items, owner)
 
         return keep
 
-    async def find(self, response_id: str) -> Record:
+    async def find(self, response_id: str, owner: str) -> Record:
         """Raises ResponseNotFound."""
-        record = await self._lookup(response_id)
+        record = await self._lookup(response_id, owner)
         if record is None:
             raise _not_found(response_id)
         return record
 
-    async def history(self, previous_id: str) -> list[Item]:
+    async def history(self, previous_id: str, owner: str) -> list[Item]:
         """What stands before a response that goes on with this one: its items, then its output.
 
         Raises PreviousResponseNotFound, or InvalidValue where it is under way.
         """
-        record = await self._lookup(previous_id)
+        record = await self._lookup(previous_id, owner)
         if record is None:
             raise PreviousResponseNotFound(
                 f"Previous {_MISSING.format(id=previous_id)}", param="previous_response_id"
@@ -61,11 +64,11 @@ class KeptResponses:
             )
         return record.items + kept_items(record.response)
 
-    async def cancel(self, response_id: str) -> Response:
+    async def cancel(self, response_id: str, owner: str) -> Response:
         """As it is then; one that has ended stays as it is. Raises ResponseNotFound or
         InvalidValue.
         """
-        record = await self.find(response_id)
+        record = await self.find(response_id, owner)
         if not record.response["background"]:
             raise InvalidValue(
                 "Cannot cancel a synchronous response: only one with background: true can be"
@@ -73,10 +76,11 @@ class KeptResponses:
                 param="response_id",
             )
         self.runs.cancel(response_id)
-        return (await self.find(response_id)).response
+        return (await self.find(response_id, owner)).response
 
-    async def delete(self, response_id: str) -> None:
+    async def delete(self, response_id: str, owner: str) -> None:
         """Raises ResponseNotFound. One under way is stopped."""
+        await self.find(response_id, owner)
         was_running = self.runs.forget(response_id)
         if not await self._records.delete(response_id) and not was_running:
             raise _not_found(response_id)
@@ -85,16 +89,19 @@ class KeptResponses:
         await self.runs.close()
         await self._records.close()
 
-    async def _lookup(self, response_id: str) -> Record | None:
-        return self.runs.find(response_id) or await self._records.get(response_id)
+    async def _lookup(self, response_id: str, owner: str) -> Record | None:
+        record = self.runs.find(response_id) or await self._records.get(response_id)
+        return record if record is not None and record.owner == owner else None
 
 
-def open_responses(settings: Settings, readers: set[asyncio.Task[None]]) -> KeptResponses:
+def open_responses(
+    settings: Settings, readers: set[asyncio.Task[None]], traffic: Traffic
+) -> KeptResponses:
     """Raises ConfigurationError where the store's file can't be used."""
     limits = StoreLimits(settings.response_store_count, settings.response_store_mib << 20)
     path = settings.response_store
     store = MemoryStore(limits) if path is None else SqliteStore(path, limits)
-    return KeptResponses(Records(store), BackgroundRuns(readers))
+    return KeptResponses(Records(store), BackgroundRuns(readers, traffic))
 
 
 def _not_found(response_id: str) -> ResponseNotFound:

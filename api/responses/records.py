@@ -12,11 +12,13 @@ from api.responses.store import ResponseStore
 @dataclass(frozen=True, slots=True)
 class Record:
     """`items` are those of the whole conversation until then, the request's own at the end: so
-    each response can be continued whatever became of those before it.
+    each response can be continued whatever became of those before it. `owner` names the account
+    that asked for it: for others it does not exist.
     """
 
     response: dict[str, Any]
     items: list[dict[str, Any]]
+    owner: str = ""
 
 
 class Records:
@@ -25,8 +27,9 @@ class Records:
     def __init__(self, store: ResponseStore) -> None:
         self._store = store
 
-    def put(self, response: dict[str, Any], items: Sequence[dict[str, Any]]) -> None:
-        self._store.put(response["id"], msgspec.json.encode(Record(response, list(items))))
+    def put(self, response: dict[str, Any], items: Sequence[dict[str, Any]], owner: str) -> None:
+        record = Record(response, list(items), owner)
+        self._store.put(response["id"], msgspec.json.encode(record))
 
     async def get(self, response_id: str) -> Record | None:
         """Raises ResponseStoreFailed."""

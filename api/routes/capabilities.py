@@ -7,18 +7,17 @@ from fastapi import APIRouter, Request, Response
 
 from api.embedding_calls import ServedEmbedding
 from api.json_response import JsonResponse
-from api.reading import MAX_BODY_BYTES
+from api.request_bounds import bounds_of
 from api.responses.background import MAX_RUNNING
 from api.schemas import lists
-from api.schemas.chat import IDLE_CHAT_FIELDS, MAX_MESSAGES, ChatRequest
+from api.schemas.chat import IDLE_CHAT_FIELDS, ChatRequest
 from api.schemas.completions import (
     DEFAULT_MAX_TOKENS,
     IDLE_COMPLETION_FIELDS,
-    MAX_PROMPTS,
     CompletionRequest,
 )
 from api.schemas.embeddings import IDLE_POOLING_FIELDS, EmbeddingRequest
-from api.schemas.fields import MAX_CACHE_SALT_CHARACTERS, MAX_CHOICES, UNUSED_FIELDS
+from api.schemas.fields import MAX_CACHE_SALT_CHARACTERS, UNUSED_FIELDS
 from api.schemas.messages import (
     IDLE_MESSAGES_FIELDS,
     MAX_BLOCKS,
@@ -27,7 +26,6 @@ from api.schemas.messages import (
     MessagesRequest,
 )
 from api.schemas.rerank import IDLE_SCORING_FIELDS, RerankRequest, ScoreRequest
-from api.schemas.responses.items import MAX_ITEMS
 from api.schemas.responses.request import (
     IDLE_RESPONSE_FIELDS,
     UNUSED_RESPONSE_FIELDS,
@@ -41,11 +39,10 @@ from api.schemas.tokenization import (
     TokenizeChatOptions,
     TokenizeRequest,
 )
-from api.schemas.tools import MAX_TOOLS
+from core.bounds import RequestBounds
 from core.errors import EngineUnavailable
 from core.scores import MAX_TOP_LOGPROBS
 from serving.capabilities import AcceptedFields, ApiFacts, EmbeddingModel, Makes, capabilities
-from serving.embedding import MAX_INPUTS
 from serving.embedding_inputs import MAX_TOTAL_TOKENS
 from serving.service import GenerationService
 
@@ -139,23 +136,14 @@ _LIMITS = {
     "background_responses": MAX_RUNNING,
     "bad_words": lists.MAX_BAD_WORDS,
     "bad_word_characters": lists.MAX_BAD_WORD_CHARACTERS,
-    "body_bytes": MAX_BODY_BYTES,
     "cache_salt_characters": MAX_CACHE_SALT_CHARACTERS,
-    "choices": MAX_CHOICES,
     "completions_default_max_tokens": DEFAULT_MAX_TOKENS,
     "detokenize_tokens": MAX_TOKENS,
-    "embedding_inputs": MAX_INPUTS,
     "embedding_total_tokens": MAX_TOTAL_TOKENS,
-    "logit_bias_ids": lists.MAX_BIASED_IDS,
     "message_blocks": MAX_BLOCKS,
-    "messages": MAX_MESSAGES,
-    "prompts": MAX_PROMPTS,
-    "response_items": MAX_ITEMS,
-    "stop_strings": lists.MAX_STOP_STRINGS,
     "stop_string_characters": lists.MAX_STOP_CHARACTERS,
     "stop_token_ids": lists.MAX_STOP_IDS,
     "tokenize_characters": MAX_TEXT_CHARACTERS,
-    "tools": MAX_TOOLS,
     "top_logprobs": MAX_TOP_LOGPROBS,
 }
 
@@ -167,11 +155,28 @@ async def get_capabilities(request: Request) -> Response:
     These are of the models here. Where there are none, servers that are asked decide.
     """
     service: GenerationService | None = request.app.state.service
+    limits = _limits(bounds_of(request))
     if service is None:
-        return JsonResponse({"object": "capabilities", "engine": "remote", "limits": _LIMITS})
-    found = capabilities(service.facts, ApiFacts(_ENDPOINTS, _LIMITS), _embedding(request))
+        return JsonResponse({"object": "capabilities", "engine": "remote", "limits": limits})
+    found = capabilities(service.facts, ApiFacts(_ENDPOINTS, limits), _embedding(request))
     answer: dict[str, Any] = asdict(found)
     return JsonResponse({"object": "capabilities", **answer})
+
+
+def _limits(bounds: RequestBounds) -> dict[str, int]:
+    """What is fixed, and what the operator allows."""
+    return _LIMITS | {
+        "body_bytes": bounds.body_bytes,
+        "choices": bounds.n,
+        "embedding_inputs": bounds.prompts,
+        "logit_bias_ids": bounds.logit_bias,
+        "messages": bounds.messages,
+        "prompts": min(bounds.prompts, bounds.n),
+        "response_items": bounds.messages,
+        "schema_bytes": bounds.schema_bytes,
+        "stop_strings": bounds.stop,
+        "tools": bounds.tools,
+    }
 
 
 def _embedding(request: Request) -> EmbeddingModel | None:

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Request, Response
 
 from api.answering import AnswerStyle, answer
 from api.bodies import Labels
+from api.claims import claimed, shortened
 from api.frames import UsageStyle
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
-from api.local_model import chat_names, local_names, local_service
+from api.local_model import chat_names, check_local, local_names, local_service
 from api.openapi import body_schema
 from api.reading import read_body
 from api.remote.routing import Passage, routed
@@ -28,8 +29,8 @@ from core.upstreams import UpstreamKind
 
 router = APIRouter()
 
-_CHAT = Passage("chat/completions")
-_COMPLETION = Passage("completions")
+_CHAT = Passage("chat/completions", is_generated=True)
+_COMPLETION = Passage("completions", is_generated=True)
 _RENDERING = Passage("chat/completions/render", frozenset({UpstreamKind.JARVIS}))
 
 
@@ -47,11 +48,11 @@ async def _answer_chat(request: Request) -> Response:
         return fields, fields.conversation
 
     chat, conversation = await read_body(request, read)
-    local_names(request).check(chat.model)
+    check_local(request, chat.model)
     wanted = replace(
         _wanted(chat, conversation), tool_choice=chat.choice_of_tools, thinking=chat.thinking
     )
-    generations = await local_service(request).prepare(wanted)
+    generations = await local_service(request).prepare(claimed(request, wanted))
     return await answer(request, generations, _style(request, ChatShape(), chat, unknown))
 
 
@@ -64,14 +65,21 @@ async def create_completion(request: Request) -> Response:
 async def _answer_completion(request: Request) -> Response:
     unknown = _unknown_fields(request)
     body = await read_body(request, lambda given: read_completion(given, unknown))
-    local_names(request).check(body.model)
+    check_local(request, body.model)
     service = local_service(request)
     generations = [
         generation
         for prompt in body.prompt
-        for generation in await service.prepare(_wanted(body, prompt))
+        for generation in await service.prepare(_claimed(request, body, prompt))
     ]
+    service.turns.check([each.num_prompt_tokens for each in generations])
     return await answer(request, generations, _style(request, CompletionShape(), body, unknown))
+
+
+def _claimed(request: Request, body: CompletionRequest, prompt: Prompt) -> GenerationRequest:
+    """The default length is no wish: an account's ceiling may be below it."""
+    wanted = _wanted(body, prompt)
+    return claimed(request, shortened(request, wanted) if body.max_tokens is None else wanted)
 
 
 @router.post("/v1/chat/completions/render", openapi_extra=body_schema(ChatRequest))
@@ -86,7 +94,7 @@ async def render_chat(request: Request) -> Response:
 async def _render_chat(request: Request) -> Response:
     unknown = _unknown_fields(request)
     chat = await read_body(request, lambda given: read_chat(given, unknown))
-    local_names(request).check(chat.model)
+    check_local(request, chat.model)
     prompt = await local_service(request).render(
         chat.conversation, chat.choice_of_tools, chat.thinking
     )

@@ -4,12 +4,16 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api.access.ceilings import names_shown
+from api.claims import check_allowed
 from api.embedding_calls import ServedEmbedding
 from api.json_response import JsonResponse
 from api.local_model import local_names, local_service
 from api.remote.routing import router_of
 from api.remote.shown import remote_status, shown_models, shown_upstreams
 from api.served_names import ServedNames
+from api.traffic import Traffic
+from api.visit import account_of
 from backends.upstream import Place, RemoteModel, UpstreamHost, UpstreamState
 from core.errors import EngineUnavailable, ModelNotServed
 from core.lifecycle import EngineState, EngineStatus
@@ -20,13 +24,13 @@ router = APIRouter()
 _RETRY_AFTER_S = 5
 
 
-@router.get("/health")
+@router.api_route("/health", methods=["GET", "HEAD"])
 async def health() -> Response:
     """The process answers: always 200."""
     return JsonResponse({"status": "ok"})
 
 
-@router.get("/health/ready")
+@router.api_route("/health/ready", methods=["GET", "HEAD"])
 async def ready(request: Request) -> Response:
     """200 when chats are answered, else 503 with the state and how far loading is.
 
@@ -42,6 +46,10 @@ async def ready(request: Request) -> Response:
         body["embedding"] = _state(embedding.service.status)
     if states:
         body["upstreams"] = shown_upstreams(states)
+    traffic: Traffic = request.app.state.traffic
+    if traffic.is_stopping and status.state is EngineState.READY:
+        body["state"] = EngineState.DRAINING
+        return JsonResponse(body, 503, headers={"retry-after": str(_RETRY_AFTER_S)})
     if status.state is EngineState.READY:
         return JsonResponse(body)
     return JsonResponse(body, 503, headers={"retry-after": str(_RETRY_AFTER_S)})
@@ -50,7 +58,9 @@ async def ready(request: Request) -> Response:
 @router.get("/v1/models")
 async def list_models(request: Request) -> Response:
     """The served models and their aliases, then those of upstreams."""
-    return JsonResponse({"object": "list", "data": list(_models(request).values())})
+    return JsonResponse(
+        {"object": "list", "data": list(_shown(request, _models(request)).values())}
+    )
 
 
 @router.get("/v1/models/{model_id:path}")
@@ -59,6 +69,7 @@ async def get_model(request: Request, model_id: str) -> Response:
     if not model_id:
         raise ModelNotServed("the path names no model", param="model")
     models = _models(request)
+    check_allowed(request, model_id)
     if model_id in models:
         return JsonResponse(models[model_id])
     router = router_of(request)
@@ -114,6 +125,12 @@ def _chat_models(request: Request) -> dict[str, dict[str, Any]]:
         return {}
     facts = _chat_facts(request)
     return {name: _model(request, name) | facts for name in local_names(request).listed}
+
+
+def _shown(request: Request, models: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Those that the request's account may ask for."""
+    names = names_shown(account_of(request), tuple(models))
+    return {name: models[name] for name in names}
 
 
 def _upstream_states(request: Request) -> tuple[UpstreamState, ...]:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.answerers import answerer_for, prepare_one
 from api.answering import reply_with
+from api.claims import shortened
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
 from api.messages.blocks import BlockRules
@@ -40,7 +41,7 @@ async def create_message(request: Request) -> Response:
 
     body, wanted = await read_body(request, read)
     answerer = await answerer_for(request, body.model)
-    source = await answerer.prepare(wanted, _prepared)
+    source = await answerer.prepare(shortened(request, wanted), _prepared)
     style = MessageStyle(
         model_id=answerer.model_id,
         rules=BlockRules(unbroken_tools(body), body.omits_thinking),

@@ -8,11 +8,12 @@ from typing import TypeVar
 from fastapi import APIRouter, Request, Response
 
 from api.answerers import Answerer, answerer_for, prepare_one
-from api.answering import reply_with
+from api.answering import reply_with, watch_labels
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
 from api.openapi import body_schema
 from api.reading import read_body
+from api.request_watch import RequestWatch
 from api.responses.answer import ResponseAnswer
 from api.responses.conversation import made_messages
 from api.responses.facts import request_facts
@@ -23,6 +24,7 @@ from api.responses.queries import page_of, read_page, refuse_stream
 from api.schemas.responses.items import Item
 from api.schemas.responses.request import ReadResponse, ResponseRequest, read_response
 from api.schemas.validation import UnknownFields
+from api.visit import account_of, visit_of
 from core.messages import Conversation
 from core.requests import GenerationRequest
 
@@ -46,7 +48,8 @@ async def create_response(request: Request) -> Response:
     answerer.headers.update(ignored_header(unknown))
     if read.fields.background:
         shown = answer.whole()
-        _kept(request).runs.start(answer, [source], items)
+        watch = RequestWatch(watch_labels(request, answer), [source], visit_of(request).observers)
+        _kept(request).runs.start(answer, [source], items, watch)
         return JsonResponse(shown, headers=answerer.headers)
     frames = ResponseFrames(answer) if read.fields.stream else None
     return await reply_with(request, [source], answer, frames, answerer.headers)
@@ -70,28 +73,28 @@ async def count_input_tokens(request: Request) -> Response:
 async def get_response(request: Request, response_id: str) -> Response:
     """A response that was kept, or is under way in the background."""
     refuse_stream(request.query_params)
-    return JsonResponse((await _kept(request).find(response_id)).response)
+    return JsonResponse((await _kept(request).find(response_id, _owner(request))).response)
 
 
 @router.get("/v1/responses/{response_id}/input_items")
 async def list_input_items(request: Request, response_id: str) -> Response:
     """All items that stood before a response's output, those of earlier responses too."""
     page = read_page(request.query_params)
-    record = await _kept(request).find(response_id)
+    record = await _kept(request).find(response_id, _owner(request))
     return JsonResponse(page_of(record.items, page))
 
 
 @router.delete("/v1/responses/{response_id}")
 async def delete_response(request: Request, response_id: str) -> Response:
     """Those that went on with it stay."""
-    await _kept(request).delete(response_id)
+    await _kept(request).delete(response_id, _owner(request))
     return JsonResponse({"id": response_id, "object": "response", "deleted": True})
 
 
 @router.post("/v1/responses/{response_id}/cancel")
 async def cancel_response(request: Request, response_id: str) -> Response:
     """Stops a background response; one that has ended stays as it is."""
-    return JsonResponse(await _kept(request).cancel(response_id))
+    return JsonResponse(await _kept(request).cancel(response_id, _owner(request)))
 
 
 async def _all_items(request: Request, read: ReadResponse) -> tuple[Item, ...]:
@@ -99,7 +102,7 @@ async def _all_items(request: Request, read: ReadResponse) -> tuple[Item, ...]:
     previous_id = read.fields.previous_response_id
     if previous_id is None:
         return read.items
-    return (*await _kept(request).history(previous_id), *read.items)
+    return (*await _kept(request).history(previous_id, _owner(request)), *read.items)
 
 
 async def _made(make: Callable[[], Made], num_items: int) -> Made:
@@ -139,7 +142,7 @@ def _made_answer(answerer: Answerer, read: ReadResponse, items: tuple[Item, ...]
         "resp_" + uuid.uuid4().hex,
         facts,
         scores,
-        _kept(request).keeper(items) if fields.is_stored else None,
+        _kept(request).keeper(items, _owner(request)) if fields.is_stored else None,
         is_stream=bool(fields.stream),
     )
 
@@ -147,3 +150,7 @@ def _made_answer(answerer: Answerer, read: ReadResponse, items: tuple[Item, ...]
 def _kept(request: Request) -> KeptResponses:
     kept: KeptResponses = request.app.state.responses
     return kept
+
+
+def _owner(request: Request) -> str:
+    return account_of(request).name

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from api.ignored import ignored_header
 from api.json_lists import written
 from api.json_response import JsonResponse
-from api.local_model import chat_names, local_names, local_service
+from api.local_model import chat_names, check_local, local_service
 from api.openapi import body_schema
 from api.reading import read_body
 from api.remote.routing import Passage, routed
@@ -158,7 +158,7 @@ def _tokenization(request: Request) -> Tokenization:
 
 
 def _check_name(request: Request, name: str | None) -> None:
-    local_names(request).check(name)
+    check_local(request, name)
 
 
 def _unknown_fields(request: Request) -> UnknownFields:

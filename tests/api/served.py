@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from backends.scripted import ScriptedBackend
-from tests.engines import serve
+from tests.engines import application, listening
 
 HELLO = [{"role": "user", "content": "hi"}]
 
@@ -19,6 +20,7 @@ class Served:
 
     client: httpx.AsyncClient
     backend: ScriptedBackend
+    application: FastAPI
 
     async def chat(self, **fields: Any) -> httpx.Response:
         return await self.client.post("/v1/chat/completions", json={"messages": HELLO} | fields)
@@ -30,11 +32,12 @@ class Served:
 @asynccontextmanager
 async def served(backend: ScriptedBackend, **flags: str) -> AsyncIterator[Served]:
     await backend.start(lambda _: None)
+    app = application(backend, "llama_cpp", "chatml", **flags)
     async with (
-        serve(backend, "llama_cpp", "chatml", **flags) as url,
+        listening(app) as url,
         httpx.AsyncClient(base_url=url, timeout=5) as client,
     ):
-        yield Served(client, backend)
+        yield Served(client, backend, app)
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:

@@ -7,8 +7,9 @@ import pytest
 from starlette.requests import Request
 
 from api.disconnect import ClientGone, while_connected
-
-SCOPE = {"type": "http", "method": "POST", "path": "/", "headers": []}
+from api.visit import visit_of
+from core.errors import DeadlineExceeded
+from tests.api.visits import visiting
 
 
 def request_that_receives(messages: list[dict[str, Any]], has_gone: asyncio.Event) -> Request:
@@ -18,7 +19,7 @@ def request_that_receives(messages: list[dict[str, Any]], has_gone: asyncio.Even
         await has_gone.wait()
         return {"type": "http.disconnect"}
 
-    return Request(SCOPE, receive)
+    return visiting(receive)
 
 
 async def test_work_is_cancelled_when_the_client_goes() -> None:
@@ -53,3 +54,20 @@ async def test_an_error_of_the_work_is_raised() -> None:
 
     with pytest.raises(LookupError, match="lost"):
         await while_connected(request_that_receives([], asyncio.Event()), work())
+
+
+async def test_work_is_cancelled_when_the_request_is_cut_off() -> None:
+    was_cancelled = asyncio.Event()
+    request = request_that_receives([], asyncio.Event())
+
+    async def work() -> None:
+        visit_of(request).cutoff.cut(DeadlineExceeded("too late"))
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            was_cancelled.set()
+            raise
+
+    with pytest.raises(DeadlineExceeded, match="too late"):
+        await while_connected(request, work())
+    await was_cancelled.wait()

@@ -281,8 +281,9 @@ async def test_one_line_is_logged_without_any_text(
 ) -> None:
     caplog.set_level(logging.INFO, logger="api")
     await app.embed(["secret", "words"])
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "api.embedding_calls"]
-    assert "path=/v1/embeddings outcome=done inputs=2 prompt_tokens=15" in line
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "api.reply_log"]
+    assert "path=/v1/embeddings " in line
+    assert "outcome=done choices=2 prompt_tokens=15 " in line
     assert "secret" not in line
 
 

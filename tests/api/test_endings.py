@@ -162,7 +162,7 @@ async def test_one_line_ends_each_request_and_holds_no_text(
     async with served(ScriptedBackend(words)) as app:
         await app.chat(messages=[{"role": "user", "content": "a secret"}])
         await stream(app)
-    lines = [r.getMessage() for r in caplog.records if r.name == "api.request_log"]
+    lines = [r.getMessage() for r in caplog.records if r.name == "api.reply_log"]
     assert len(lines) == 2
     assert all("outcome=done" in line and "finish=stop" in line for line in lines)
     assert not any("secret" in line or "Gr" in line for line in lines)

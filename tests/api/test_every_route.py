@@ -15,7 +15,10 @@ from tests.engines import settings_for
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND")
 # Paths that take no body.
-ONLY_TOLD = ("/v1/responses/{", "/v1/models", "/health", "/v1/capabilities", "/v1/upstreams")
+ONLY_TOLD = (
+    *("/v1/responses/{", "/v1/models", "/health", "/v1/capabilities", "/v1/upstreams"),
+    *("/metrics", "/v1/server/info"),
+)
 ODD_IDS = (
     "'; DROP TABLE responses; --",
     "a%2Fb",

@@ -139,7 +139,7 @@ async def test_fields_are_honoured(
         ({"stop": [None, True, "ü"]}, "stop", '[null, true, "ü"]; allowed is a string'),
         ({"user": {"a": None}}, "user", '{"a": null}; allowed is a string'),
         ({"stop": ["a"] * 17}, "stop", "at most 16"),
-        ({"stop": [1]}, "stop", "at most 16"),
+        ({"stop": [1]}, "stop", "allowed is a string"),
         ({"stream": 1}, "stream", "true or false"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "stream: true"),
         ({"model": 7}, "model", "a string"),

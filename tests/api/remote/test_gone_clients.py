@@ -21,6 +21,7 @@ from tests.api.remote.harness import (
     servers_with,
     upstream,
 )
+from tests.api.visits import visiting
 from tests.faulty_upstream import HANG, Endlessly, FaultyUpstream
 from tests.serving.remote.made_host import MadeEvents
 from tests.upstream_answers import (
@@ -162,7 +163,7 @@ def request_of(app: _Running, has_gone: asyncio.Event) -> Request:
         await has_gone.wait()
         return {"type": "http.disconnect"}
 
-    return Request({"type": "http", "headers": [], "app": app}, receive)
+    return visiting(receive, app=app)
 
 
 async def test_a_reply_that_comes_as_its_handler_is_cancelled_is_closed() -> None:

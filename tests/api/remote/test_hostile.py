@@ -161,8 +161,8 @@ async def test_a_server_that_pretends_to_count_is_not_believed_or_logged(
     for body in odd:
         caplog.clear()
         assert (await one.chat(whole(body))).content == body
-        (line,) = [each for each in caplog.messages if each.startswith("request=")]
-        assert "prompt_tokens=- completion_tokens=-" in line
+        (line,) = [each for each in caplog.messages if each.startswith("method=")]
+        assert "prompt_tokens=0 completion_tokens=0" in line
 
 
 async def test_a_request_makes_one_line(one: One, caplog: pytest.LogCaptureFixture) -> None:
@@ -171,17 +171,17 @@ async def test_a_request_makes_one_line(one: One, caplog: pytest.LogCaptureFixtu
     cases = {
         "done": (stream(delta("a"), usage, DONE), "3"),
         "failed": (stream(delta("a"), usage), "3"),
-        "status 404": (whole({"error": {}}, 404), "-"),
+        "failed ": (whole({"error": {}}, 404), "0"),
     }
     for outcome, (answer, count) in cases.items():
         caplog.clear()
         await one.chat(answer, stream=True)
-        (line,) = [each for each in caplog.messages if each.startswith("request=")]
-        assert f"upstream=a outcome={outcome} prompt_tokens={count} " in line
+        (line,) = [each for each in caplog.messages if each.startswith("method=")]
+        assert f"upstream=a outcome={outcome.strip()} choices=1 prompt_tokens={count} " in line
     caplog.clear()
     await one.chat(whole(b"", 500))
-    (line,) = [each for each in caplog.messages if each.startswith("request=")]
-    assert "upstream=a outcome=failed prompt_tokens=- " in line
+    (line,) = [each for each in caplog.messages if each.startswith("method=")]
+    assert "upstream=a outcome=failed choices=1 prompt_tokens=0 " in line
 
 
 @pytest.mark.parametrize(

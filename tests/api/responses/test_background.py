@@ -9,9 +9,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from api.request_watch import RequestWatch, WatchLabels
 from api.responses.answer import ResponseAnswer
 from api.responses.background import BackgroundRuns
 from api.responses.output import ScoreView
+from api.traffic import Traffic
 from backends.scripted import byte_vocabulary
 from core.errors import EngineUnavailable
 from tests.api.responses.asking import PATH, TEXT, greeting, output_text, post, respond
@@ -156,13 +158,16 @@ async def test_what_those_under_way_hold_together_is_bounded() -> None:
     def answer(name: str) -> ResponseAnswer:
         return ResponseAnswer(name, {}, ScoreView(byte_vocabulary(), None), None)
 
-    runs, large = BackgroundRuns(set(), max_bytes=1000), [{"text": "a" * 2000}]
-    runs.start(answer("resp_1"), [], large)
+    def watch() -> RequestWatch:
+        return RequestWatch(WatchLabels("a", "", "m", 0.0), [], ())
+
+    runs, large = BackgroundRuns(set(), Traffic(), max_bytes=1000), [{"text": "a" * 2000}]
+    runs.start(answer("resp_1"), [], large, watch())
     with pytest.raises(EngineUnavailable, match="allowed are 1000 together"):
-        runs.start(answer("resp_2"), [], [])
+        runs.start(answer("resp_2"), [], [], watch())
     while runs.find("resp_1") is not None:
         await asyncio.sleep(0)
-    runs.start(answer("resp_3"), [], [])
-    runs.start(answer("resp_4"), [], [])
+    runs.start(answer("resp_3"), [], [], watch())
+    runs.start(answer("resp_4"), [], [], watch())
     assert runs.forget("resp_3")
     await runs.close()

@@ -1,0 +1,91 @@
+"""Owns what is known of an answer that another server makes while it passes. Never any text."""
+
+import time
+from typing import Annotated
+
+import msgspec
+from starlette.requests import Request
+
+from api.request_watch import WatchLabels
+from api.visit import visit_of
+from core.observation import AnswerSummary, Outcome
+
+_USAGE = b'"usage"'
+# Servers write it last. It is not looked for in vectors that stand before it.
+_MAX_TAIL_BYTES = 4096
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count = 0
+
+
+_decode = msgspec.json.Decoder(_Usage).decode
+
+
+class PassWatch:
+    """Counts and times of one. In a stream, an event is taken for a token until the server tells
+    how many there were.
+    """
+
+    def __init__(self, request: Request, labels: WatchLabels) -> None:
+        self._visit = visit_of(request)
+        self._labels = labels
+        self._first_at: float | None = None
+        self._last_at = 0.0
+        self._tail = b""
+        self._is_over = False
+
+    def see(self, piece: bytes) -> None:
+        """A whole body, or events of a stream."""
+        now = time.monotonic()
+        if self._first_at is None:
+            self._first_at = now
+        elif num_events := piece.count(b"\n\n"):
+            for observer in self._visit.observers:
+                observer.answer_grew(num_events, now - self._last_at)
+        self._last_at = now
+        found = piece.rfind(_USAGE, max(len(piece) - _MAX_TAIL_BYTES, 0))
+        if found >= 0:
+            self._tail = piece[found + len(_USAGE) :]
+
+    def end(self, upstream: str, outcome: Outcome) -> None:
+        """The first one told is the one that counts."""
+        if self._is_over:
+            return
+        self._is_over = True
+        usage = self._usage() or _Usage()
+        labels, first_at = self._labels, self._first_at
+        summary = AnswerSummary(
+            id=labels.id,
+            account=labels.account,
+            model=labels.model,
+            outcome=outcome,
+            num_prompt_tokens=usage.prompt_tokens,
+            num_completion_tokens=usage.completion_tokens,
+            first_token_s=None if first_at is None else first_at - labels.arrived_at,
+            total_s=time.monotonic() - labels.arrived_at,
+            upstream=upstream,
+        )
+        self._visit.tell(summary)
+
+    def _usage(self) -> _Usage | None:
+        """The last one told: it is the server's, and may be anything."""
+        text = self._tail.lstrip().removeprefix(b":")
+        depth = 0
+        for index, byte in enumerate(text):
+            depth += (byte == _OPENS) - (byte == _CLOSES)
+            if byte == _CLOSES and depth == 0:
+                return _read(text[: index + 1])
+        return None
+
+
+_OPENS, _CLOSES = b"{}"
+
+
+def _read(text: bytes) -> _Usage | None:
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        return None

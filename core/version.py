@@ -1,0 +1,3 @@
+"""Owns the version of this software."""
+
+VERSION = "0.1.0"
