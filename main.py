@@ -6,18 +6,19 @@ vLLM's engine process imports this module again, so importing it does nothing.
 import argparse
 import asyncio
 import logging
+import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.tracing.wanted import open_spans
 from backends.base import Backend
 from backends.choice import open_backend
 from backends.delegate import Delegate
@@ -27,13 +28,24 @@ from backends.embedding_delegate import EmbeddingDelegate
 from backends.remote.host import RemoteHost
 from backends.remote.plan import DEFAULT_FILE, plan_of
 from backends.remote.report import check_report
+from backends.restart_rules import RestartRules
 from core.errors import ConfigurationError
 from core.lifecycle import LoadProgress
 from core.settings import InferenceEngine, Settings, load_settings
 from core.settings_sources import read_env_file
 from core.upstreams import UpstreamPlan
+from core.version import VERSION
+from hosting.connection_limits import ConnectionStats
+from hosting.exit_codes import ExitCode
+from hosting.listening import listen, url_of
+from hosting.log_output import QueuedLines, writing_logs
+from hosting.offline import go_offline
+from hosting.reloading import reloading
+from hosting.server import Ending
+from hosting.serving import serve, server_config
 from serving.embedding import EmbeddingService
 from serving.service import GenerationService, ServingOptions
+from serving.turns import QueueRules
 
 _ROOT = Path(__file__).resolve().parent
 _VARIABLES = {
@@ -44,55 +56,61 @@ _VARIABLES = {
     "chat_format": "JARVIS_CHAT_FORMAT",
     "context_window": "JARVIS_MODEL_CONTEXT_WINDOW",
 }
-_BACKLOG = 2048
-# What they say in detail holds URLs and headers, and so keys.
-_QUIET_LOGGERS = ("httpx2", "httpcore2", "hpack")
-# Longer than clients keep idle connections (5 s in httpx): else both may give one up at once, and
-# a request sent at that moment is lost.
-_KEEP_ALIVE_S = 75
-_EXIT_UNREACHABLE = 1
-_EXIT_CONFIGURATION = 2
+# What they say in detail holds URLs and headers, and so keys, and texts; or is only noise.
+_QUIET_LOGGERS = ("httpx2", "httpcore2", "hpack", "watchfiles", "sse_starlette")
 
 
 def main(arguments: Sequence[str], environ: dict[str, str]) -> int:
     """Serves until told to stop, or only checks. Returns the exit code."""
     try:
-        start = start_from(arguments, environ)
-        configure_logging(start.settings)
-        if start.is_check:
-            return check(start)
-        with listen(start.settings.host, start.settings.port) as listener:
-            app = build_app(start)
-            print(f"serving on {url_of(start.settings.host, listener)}", flush=True)
-            serve(app, listener)
+        given = vars(parser().parse_args(arguments))
+        sources = sources_from(given, environ)
+        settings = sources.settings()
+        with writing_logs(settings.log_format) as lines:
+            configure_logging(settings)
+            start = Start(sources, settings, sources.plan(settings))
+            if settings.offline:
+                go_offline(start.plan, os.environ)
+            return check(start) if given["check"] else run(start, lines)
     except ConfigurationError as error:
         print(f"configuration: {error}", file=sys.stderr)
-        return _EXIT_CONFIGURATION
-    return 0
+        return ExitCode.CONFIGURATION
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where settings come from. Both methods raise ConfigurationError."""
+
+    flags: Mapping[str, str]
+    environ: Mapping[str, str]
+    env_file: Path | None
+
+    def settings(self) -> Settings:
+        return load_settings(self.flags, environ=self.environ, env_file=self.env_file)
+
+    def plan(self, settings: Settings) -> UpstreamPlan:
+        in_file = {} if self.env_file is None else read_env_file(self.env_file)
+        return plan_of(settings, {**in_file, **self.environ}, _ROOT / DEFAULT_FILE)
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """What a start was asked for."""
 
+    sources: Sources
     settings: Settings
     plan: UpstreamPlan
-    is_check: bool = False
 
 
-def start_from(arguments: Sequence[str], environ: Mapping[str, str]) -> Start:
-    """Raises ConfigurationError; exits on --help and on unknown flags, as argparse does."""
-    given = vars(parser().parse_args(arguments))
+def sources_from(given: Mapping[str, Any], environ: Mapping[str, str]) -> Sources:
+    """Raises ConfigurationError."""
     env_file: Path | None = given["env_file"]
     if env_file is None:
         env_file = _ROOT / ".env" if (_ROOT / ".env").is_file() else None
     elif not env_file.is_file():
         raise ConfigurationError(f"--env-file {env_file}: there is no such file")
     flags = {_VARIABLES[name]: given[name] for name in _VARIABLES if given[name] is not None}
-    settings = load_settings(flags, environ=environ, env_file=env_file)
-    in_file = {} if env_file is None else read_env_file(env_file)
-    plan = plan_of(settings, {**in_file, **environ}, _ROOT / DEFAULT_FILE)
-    return Start(settings, plan, given["check"])
+    return Sources(flags, environ, env_file)
 
 
 def check(start: Start) -> int:
@@ -102,7 +120,7 @@ def check(start: Start) -> int:
     names = (settings.served_model_id, *settings.model_aliases) if is_local else ()
     text, is_good = asyncio.run(check_report(start.plan, names))
     print(text)
-    return 0 if is_good else _EXIT_UNREACHABLE
+    return ExitCode.STOPPED if is_good else ExitCode.FAILED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -129,52 +147,84 @@ def parser() -> argparse.ArgumentParser:
 
 
 def configure_logging(settings: Settings) -> None:
-    """One format for our lines and the engines'; others are heard where something is wrong."""
-    logging.basicConfig(
-        level=logging.DEBUG if settings.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    """Ours are told in full; other libraries' and the engines' where something is wrong."""
+    level = logging.DEBUG if settings.debug else logging.INFO
+    logging.getLogger().setLevel(level)
     logging.getLogger("vllm").setLevel(settings.vllm_logging_level)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if settings.debug else logging.WARNING)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket, so that a taken port is known before anything is loaded."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise ConfigurationError(
-            f"can't listen on {host} port {port}: {error.strerror}; choose another JARVIS_HOST or"
-            " JARVIS_PORT (0 picks a free port)"
-        ) from error
+def run(start: Start, lines: QueuedLines) -> int:
+    """Returns the exit code. Raises ConfigurationError."""
+    settings, stats = start.settings, ConnectionStats()
+    with listen(settings) as listener:
+        engines = engines_of(start)
+        app = build_app(settings, engines)
+        app.state.connections = stats
+        config = server_config(app, settings, stats)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Until the loop listens for them, there is nothing to end.
+            signal.signal(number, lambda _number, _frame: sys.exit(ExitCode.STOPPED))
+        # In one piece, beside the lines of the log's own thread.
+        print(f"serving on {url_of(settings, listener)}\n", end="", flush=True)
+        ending = Ending(
+            traffic=app.state.traffic,
+            drain_timeout_s=settings.drain_timeout_s,
+            reload=reloading(start.sources.settings, app.state.access.reload),
+            given_up=engines.given_up,
+            last_words=lines.end,
+        )
+        return serve(config, listener, ending)
 
 
-def url_of(host: str, listener: socket.socket) -> str:
-    """With the port that was picked, where it was left open."""
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What answers; None where the settings want none."""
+
+    generating: Delegate | None
+    embedding: EmbeddingDelegate | None
+    upstreams: RemoteHost | None
+
+    @property
+    def given_up(self) -> tuple[Callable[[], Awaitable[str]], ...]:
+        local = (self.generating, self.embedding)
+        return tuple(each.given_up for each in local if each is not None)
+
+    async def close(self) -> None:
+        """At once: each may take seconds. One that can't be closed keeps no other from it."""
+        each_one = (self.generating, self.embedding, self.upstreams)
+        closings = [each.close() for each in each_one if each is not None]
+        for outcome in await asyncio.gather(*closings, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
 
-def build_app(start: Start) -> FastAPI:
+def engines_of(start: Start) -> Engines:
+    """Nothing is loaded or asked yet. Raises ConfigurationError."""
+    return Engines(
+        generation_delegate(start.settings),
+        embedding_delegate(start.settings),
+        RemoteHost(start.plan) if start.plan.upstreams else None,
+    )
+
+
+def build_app(settings: Settings, engines: Engines) -> FastAPI:
     """The application. From its start on, its engines load in the background, and upstreams are
     looked at.
 
     Raises ConfigurationError.
     """
-    settings = start.settings
-    delegate = generation_delegate(settings)
-    service = None if delegate is None else generation_service(settings, delegate)
-    embedder = embedding_delegate(settings)
-    upstreams = RemoteHost(start.plan) if start.plan.upstreams else None
+    generating, embedder, upstreams = engines.generating, engines.embedding, engines.upstreams
+    service = None if generating is None else generation_service(settings, generating)
+    # OpenTelemetry reads the process's own environment itself.
+    spans = open_spans(os.environ, VERSION, is_offline=settings.offline)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if delegate is not None and service is not None:
-            delegate.start(service.adopt)
+        if generating is not None and service is not None:
+            generating.start(service.adopt)
         if embedder is not None:
             embedder.start()
         if upstreams is not None:
@@ -182,10 +232,13 @@ def build_app(start: Start) -> FastAPI:
         try:
             yield
         finally:
-            await close_all(delegate, embedder, upstreams)
+            await engines.close()
+            if spans is not None:
+                await spans.close()
 
-    embedding = None if embedder is None else EmbeddingService(embedder)
-    return create_app(settings, service, lifespan, embedding, upstreams)
+    embedding = None if embedder is None else EmbeddingService(embedder, queue_rules(settings))
+    observers = () if spans is None else (spans,)
+    return create_app(settings, service, lifespan, embedding, upstreams, observers=observers)
 
 
 def generation_delegate(settings: Settings) -> Delegate | None:
@@ -196,22 +249,25 @@ def generation_delegate(settings: Settings) -> Delegate | None:
     async def open_chosen(report: Callable[[LoadProgress], None]) -> Backend:
         return await open_backend(settings, report)
 
-    return Delegate(settings.inference_engine, open_chosen)
+    return Delegate(settings.inference_engine, open_chosen, restart_rules(settings))
+
+
+def restart_rules(settings: Settings) -> RestartRules:
+    return RestartRules(settings.engine_restarts, step_timeout_s=settings.step_timeout_s)
 
 
 def generation_service(settings: Settings, delegate: Delegate) -> GenerationService:
     options = ServingOptions(
-        settings.chat_format, settings.default_sampling, settings.use_model_sampling
+        settings.chat_format,
+        settings.default_sampling,
+        settings.use_model_sampling,
+        queue_rules(settings),
     )
     return GenerationService(delegate, options)
 
 
-async def close_all(*engines: Delegate | EmbeddingDelegate | RemoteHost | None) -> None:
-    """At once: each may take seconds. One that can't be closed keeps no other from it."""
-    closings = [engine.close() for engine in engines if engine is not None]
-    for outcome in await asyncio.gather(*closings, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
+def queue_rules(settings: Settings) -> QueueRules:
+    return QueueRules(settings.max_queue, settings.max_queue_tokens)
 
 
 def embedding_delegate(settings: Settings) -> EmbeddingDelegate | None:
@@ -229,29 +285,8 @@ def embedding_delegate(settings: Settings) -> EmbeddingDelegate | None:
         report(LoadProgress(f"finding {model}"))
         return await open_embedding_backend(settings.inference_engine, model, settings)
 
-    return EmbeddingDelegate(settings.inference_engine, open_chosen)
-
-
-def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Blocks until SIGINT or SIGTERM; the server has closed when it returns."""
-    # uvicorn raises the signal once more when it has closed: a planned stop is no failure.
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-    )
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        logging.getLogger(__name__).info("stopped by=keyboard")
+    return EmbeddingDelegate(settings.inference_engine, open_chosen, restart_rules(settings))
 
 
 if __name__ == "__main__":
-    import os
-
     sys.exit(main(sys.argv[1:], dict(os.environ)))

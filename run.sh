@@ -21,6 +21,10 @@ HTTP API.
                             ./run.sh bench --help tells more
   ./run.sh parity [args]    run a model through both engines, and say whether one may stand in for
                             the other; ./run.sh parity --help tells more
+  ./run.sh soak [args]      let many clients of all kinds at a server of its own, and say what was
+                            lost, leaked or wrong; ./run.sh soak --help tells more
+  ./run.sh new-key NAME     make a key for clients, and the lines for a file of keys (docs/keys.md)
+  ./run.sh hash-key         read a key, and print what a file of keys can know it by
   ./run.sh --help           this text
 
 Flags:
@@ -36,6 +40,13 @@ Flags:
 
 All settings: .env.example, to be copied to .env. Flags are stronger than the environment, which is
 stronger than .env. JARVIS_ACCELERATOR=auto|cpu|cuda|metal|rocm|vulkan says what to build for.
+
+Signals: SIGTERM and SIGINT (Ctrl-C) let what runs come to its end (JARVIS_DRAIN_TIMEOUT_S), and a
+second one ends all at once; SIGHUP reads keys and limits again.
+
+Exit codes: 0 stopped as it was told to; 1 a check, the start or the closing failed; 2 the settings
+allow no start; 3 an engine died and can't be brought back (a supervisor should start it again);
+130 and 143 ended by a second signal.
 HELP
 }
 
@@ -89,6 +100,18 @@ case "${1:-}" in
     shift
     set_up parity "$@"
     PYTHONPATH="$root" exec "$python" -m parity "$@"
+    ;;
+  soak)
+    shift
+    set_up bench
+    set_up setup "$@"
+    PYTHONPATH="$root" exec "$python" -m soak "$@"
+    ;;
+  new-key | hash-key)
+    program="api.access.${1/-/_}"
+    shift
+    set_up setup --engine remote >&2
+    PYTHONPATH="$root" exec "$python" -m "$program" "$@"
     ;;
   *)
     set_up serve "$@"

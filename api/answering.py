@@ -102,7 +102,7 @@ async def reply_with(
     """
     visit = visit_of(request)
     pump = EventPump(generations, request.app.state.running)
-    labels = watch_labels(request, content)
+    labels = watch_labels(request, content, headers)
     reply = _Reply(content, pump, visit.watched(RequestWatch(labels, generations, visit.observers)))
     visit.cutoff.on_cut(pump.fail)
     try:
@@ -117,11 +117,11 @@ async def reply_with(
         raise
 
 
-def watch_labels(request: Request, content: Content) -> WatchLabels:
+def watch_labels(request: Request, content: Content, headers: Mapping[str, str]) -> WatchLabels:
     """How observers are told of an answer."""
     model = known_model(request, content.model_id)
     arrived_at = visit_of(request).arrived_at
-    return WatchLabels(content.id, account_of(request).name, model, arrived_at)
+    return WatchLabels(content.id, account_of(request).name, model, arrived_at, headers)
 
 
 class _Reply:

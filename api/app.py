@@ -45,6 +45,21 @@ from serving.service import GenerationService
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
+_ROUTES = (
+    generate,
+    responses,
+    embeddings,
+    rerank,
+    messages,
+    tokenization,
+    information,
+    capabilities,
+    upstream_states,
+    metrics,
+    server_info,
+)
+
+
 class _App(FastAPI):
     """Bodies are read by hand; this tells what they hold all the same."""
 
@@ -70,7 +85,7 @@ def create_app(
     running: set[asyncio.Task[None]] = set()
     traffic = Traffic(settings.request_timeout_s)
     access = Access.open(settings)
-    kept = open_responses(settings, running, traffic)
+    kept = open_responses(settings, running)
     app = _App(
         title="Jarvis LLM Proxy",
         version=VERSION,
@@ -90,18 +105,19 @@ def create_app(
     app.state.traffic = traffic
     app.state.access = access
     app.state.bounds = settings.bounds
-    app.state.metrics = _metrics(settings, service, upstreams)
-    app.include_router(generate.router)
-    app.include_router(responses.router)
-    app.include_router(embeddings.router)
-    app.include_router(rerank.router)
-    app.include_router(messages.router)
-    app.include_router(tokenization.router)
-    app.include_router(information.router)
-    app.include_router(capabilities.router)
-    app.include_router(upstream_states.router)
-    app.include_router(metrics.router)
-    app.include_router(server_info.router)
+    # Set by who owns the sockets.
+    app.state.connections = None
+    sources = MetricSources(
+        VERSION,
+        settings.served_model_id,
+        service,
+        None if service is None else service.turns,
+        upstreams,
+        lambda: app.state.connections,
+    )
+    app.state.metrics = Metrics(sources)
+    for routes in _ROUTES:
+        app.include_router(routes.router)
     errors.install(app)
     _add_layers(app, settings, observers)
     return app
@@ -123,14 +139,6 @@ def _add_layers(app: FastAPI, settings: Settings, others: Observers) -> None:
     if (hosts := host_rule(settings)) is not None:
         app.add_middleware(HostGuard, rule=hosts)
     app.add_middleware(Identity, traffic=state.traffic, observers=observers)
-
-
-def _metrics(
-    settings: Settings, service: GenerationService | None, upstreams: UpstreamHost | None
-) -> Metrics:
-    queue = None if service is None else service.turns
-    model = settings.served_model_id
-    return Metrics(MetricSources(VERSION, model, service, queue, upstreams))
 
 
 def _closing(kept: KeptResponses, access: Access, lifespan: Lifespan) -> Lifespan:

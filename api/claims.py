@@ -57,7 +57,8 @@ def passed_fields(
     given = [name for name in _LENGTH_FIELDS if _is_set(fields.get(name))]
     for name in given:
         capped(account, msgspec.json.decode(fields[name]), name)
-    if not given:
+    # Servers overlook the names that they don't know.
+    if not {"max_tokens", "max_completion_tokens"} & set(given):
         sent["max_tokens"] = msgspec.Raw(msgspec.json.encode(account.limits.max_tokens))
     return sent
 

@@ -1,7 +1,8 @@
 """Owns what may end a request before its answer is whole: its deadline, and the server's stop."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from core.errors import DeadlineExceeded, JarvisError
 
@@ -31,6 +32,12 @@ class Cutoff:
         self._limit_s = seconds
         self._timer = self._loop.call_at(self._started_at + seconds, self._expire)
 
+    def continued(self, later: "Cutoff") -> "Cutoff":
+        """`later`, which began after this one, with what is left of this one's time."""
+        if self._limit_s is not None:
+            later.limit(self._started_at + self._limit_s - later._started_at)
+        return later
+
     def on_cut(self, call: OnCut) -> None:
         """Calls it once with the reason, at once where that was before."""
         if self.error is not None:
@@ -47,6 +54,26 @@ class Cutoff:
         calls, self._calls = self._calls, []
         for call in calls:
             call(error)
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """What is awaited here ends with the reason when the request is cut off."""
+        if self.error is not None:
+            raise self.error
+        task = asyncio.current_task()
+        assert task is not None, "there is a running task"
+        call: OnCut = lambda _: task.cancel()  # noqa: E731
+        self._calls.append(call)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.error is None:
+                raise
+            task.uncancel()
+            raise self.error from None
+        finally:
+            if call in self._calls:
+                self._calls.remove(call)
 
     def end(self) -> None:
         """The request is over: its time no longer runs."""

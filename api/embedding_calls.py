@@ -44,9 +44,9 @@ def embedding_for(request: Request, model: str | None) -> ServedEmbedding:
     """Raises RequestError where there is no embedding model, or the name is the chat model's;
     ModelNotServed for any other name.
     """
-    check_allowed(request, model)
     served: ServedEmbedding | None = request.app.state.embedding
     chat_names: ServedNames = request.app.state.names
+    check_allowed(request, model or (served.names.model_id if served is not None else None))
     if served is None:
         raise RequestError(
             "no embedding model is served here: JARVIS_EMBEDDING_MODEL names one", param="model"

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.cutoff import Cutoff
+from api.disconnect import ClientGone
 from api.errors import on_foreign_error, response_to
 from api.request_watch import Observers
 from api.traffic import Traffic
@@ -56,6 +57,9 @@ class Identity:
             await self._app(scope, receive, reply.send)
         except ServerStopping as error:
             await response_to(request, error)(scope, receive, reply.send)
+        except ClientGone:
+            # Nobody is there to be answered: the summary tells.
+            pass
         except Exception as error:
             if reply.has_begun:
                 raise
@@ -108,9 +112,9 @@ class _Reply:
             route=getattr(scope.get("route"), "path", "unknown"),
             status=_CLIENT_CLOSED_REQUEST if self._status is None else self._status,
             error=scope["state"].get("error_code"),
-            is_whole=self._is_whole,
+            is_whole=self._is_whole and self._status != _CLIENT_CLOSED_REQUEST,
             total_s=time.monotonic() - self._started_at,
-            answer=answer or visit.answer,
+            answer=visit.answer or answer,
             trace_parent=_matching(_TRACE_PARENT, self._request.headers.get("traceparent")),
         )
 

@@ -9,9 +9,11 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from api.claims import limit_time
+from api.disconnect import ClientGone
 from api.json_shape import check_shape
 from api.request_bounds import bounds_of, check_bounds
 from api.schemas.validation import shown
+from api.visit import visit_of
 from core.errors import InvalidValue, RequestTooLarge, UnsupportedMediaType
 
 _LARGE_BYTES = 64 * 1024
@@ -41,7 +43,8 @@ async def read_body(request: Request, read: Callable[[dict[str, Any]], Read]) ->
 async def read_json_bytes(request: Request) -> bytes:
     """The body as it came, or as `request.state.body` has it, where it was read before.
 
-    Raises UnsupportedMediaType, RequestTooLarge, or InvalidValue where it did not come whole.
+    Raises UnsupportedMediaType, RequestTooLarge, ClientGone where it did not come whole, and what
+    the request is cut off with.
     """
     read_before: bytes | None = getattr(request.state, "body", None)
     if read_before is not None:
@@ -51,7 +54,8 @@ async def read_json_bytes(request: Request) -> bytes:
         raise UnsupportedMediaType(
             f"content-type is {media_type[:100]!r}; allowed is application/json"
         )
-    return await _read(request, bounds_of(request).body_bytes)
+    with visit_of(request).cutoff.interrupting():
+        return await _read(request, bounds_of(request).body_bytes)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -91,7 +95,7 @@ async def _read(request: Request, max_bytes: int) -> bytes:
             if len(body) > max_bytes:
                 raise _too_large(max_bytes)
     except ClientDisconnect as error:
-        raise InvalidValue("the connection was closed before the body had come") from error
+        raise ClientGone from error
     return bytes(body)
 
 

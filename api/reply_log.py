@@ -33,12 +33,12 @@ class ReplyLog:
             facts |= answer_facts(summary.answer)
         facts["total_s"] = round(summary.total_s, 3)
         is_quiet = summary.route in _QUIET_ROUTES and summary.error is None
-        write_line(logging.DEBUG if is_quiet else logging.INFO, facts)
+        _write(logging.DEBUG if is_quiet else logging.INFO, facts)
 
 
 def log_answer(summary: AnswerSummary) -> None:
     """Of one that went on after its reply."""
-    write_line(logging.INFO, {**answer_facts(summary), "total_s": round(summary.total_s, 3)})
+    _write(logging.INFO, {**answer_facts(summary), "total_s": round(summary.total_s, 3)})
 
 
 def answer_facts(answer: AnswerSummary) -> dict[str, Any]:
@@ -56,13 +56,9 @@ def answer_facts(answer: AnswerSummary) -> dict[str, Any]:
     }
 
 
-def write_line(level: int, facts: dict[str, Any]) -> None:
-    """In words for people; as they are for who reads `facts` of the record."""
-    if logger.isEnabledFor(level):
-        words = " ".join(
-            f"{name}={'-' if value is None else value}" for name, value in facts.items()
-        )
-        logger.log(level, "%s", words, extra={"facts": facts})
+def _write(level: int, facts: dict[str, Any]) -> None:
+    """Formatters put the facts into the line, each in its way."""
+    logger.log(level, "replied", extra={"facts": facts})
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -1,10 +1,11 @@
 """Owns what is known of one answer while it is made, and tells observers. Takes no part in it."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from api.pump import Arrived
+from api.remote.attempts import LOCAL, UPSTREAM_HEADER
 from core.errors import DeadlineExceeded
 from core.events import GenerationEnd
 from core.observation import AnswerSummary, Observer, Outcome
@@ -16,13 +17,20 @@ Observers = tuple[Observer, ...]
 @dataclass(frozen=True, slots=True)
 class WatchLabels:
     """Whose answer it is: its own id, the account it counts for, and the served model's name; when
-    its request arrived, by the monotonic clock.
+    its request arrived, by the monotonic clock. `headers` tell who made it, once that is known.
     """
 
     id: str
     account: str
     model: str
     arrived_at: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def upstream(self) -> str | None:
+        """None where it was made here."""
+        name = self.headers.get(UPSTREAM_HEADER)
+        return None if name == LOCAL else name
 
 
 class RequestWatch:
@@ -108,6 +116,7 @@ class RequestWatch:
             total_s=time.monotonic() - self._started_at,
             max_tokens=max((length for length in lengths if length is not None), default=None),
             num_choices=len(self._sources),
+            upstream=self._labels.upstream,
         )
 
 

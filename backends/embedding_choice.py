@@ -5,6 +5,7 @@ from functools import partial
 
 from backends.daemon_thread import in_daemon_thread
 from backends.embedding import EmbeddingBackend
+from backends.model_checks.checking import check_model
 from backends.model_source import Hub, ResolvedModel, resolve_model
 from core.errors import ModelLoadError, ModelNotFoundOnHub
 from core.settings import InferenceEngine, Settings
@@ -17,7 +18,9 @@ async def open_embedding_backend(
 ) -> EmbeddingBackend:
     """Finds or fetches the model, then makes its engine. Raises ModelLoadError."""
     chosen = settings.model_copy(update={"inference_engine": engine, "model_name": model})
-    return embedding_backend(chosen, await in_daemon_thread(partial(find_embedding_model, chosen)))
+    found = await in_daemon_thread(partial(find_embedding_model, chosen))
+    await in_daemon_thread(partial(check_model, found.path))
+    return embedding_backend(chosen, found)
 
 
 def find_embedding_model(chosen: Settings, hub: Hub | None = None) -> ResolvedModel:

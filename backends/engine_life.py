@@ -1,4 +1,5 @@
-"""Owns the life of an engine that a process holds: load, ready, failed, draining, closed.
+"""Owns the life of an engine that a process holds: load, ready, dead and loaded again, failed,
+draining, closed.
 
 Knows no engine in particular and nothing of what it makes: what opens it is passed in.
 """
@@ -6,8 +7,10 @@ Knows no engine in particular and nothing of what it makes: what opens it is pas
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
+from backends.restart_rules import RestartRules, Restarts
 from core.errors import EngineUnavailable, JarvisError
 from core.lifecycle import EngineState, EngineStatus, LoadProgress
 
@@ -22,7 +25,28 @@ class Living(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class Abandonable(Protocol):
+    """A backend that can be given up while it hangs."""
+
+    async def abandon(self, reason: str) -> bool:
+        """Ends live sequences with EngineFailed, and the engine by force; `close` is quick then.
+
+        False where a part of it can't be ended while this process lives.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Why an engine that was ready counts as dead. One that hangs still has to be ended."""
+
+    reason: str
+    is_stall: bool = False
+
+
 B = TypeVar("B", bound=Living)
+NO_RESTARTS = RestartRules()
 
 
 class EngineLife(Generic[B]):
@@ -35,18 +59,35 @@ class EngineLife(Generic[B]):
         self,
         engine: str,
         open_backend: Callable[[Callable[[LoadProgress], None]], Awaitable[B]],
+        rules: RestartRules = NO_RESTARTS,
     ) -> None:
         self._status = EngineStatus(EngineState.LOADING, engine)
+        self._progress: LoadProgress | None = None
         self._open_backend = open_backend
+        self._rules = rules
+        self._restarts = Restarts(rules)
+        self._num_restarts = 0
+        self._death: Death | None = None
         self._backend: B | None = None
         self._life: asyncio.Task[None] | None = None
         self._on_change: Callable[[], None] | None = None
+        self._last_reason = ""
+        self._has_given_up = asyncio.Event()
         # Several live in one process: a line names its kind.
         self._logger = logging.getLogger(type(self).__module__)
 
     @property
     def status(self) -> EngineStatus:
+        if self._status.state is EngineState.LOADING:
+            return replace(self._status, progress=self._progress)
         return self._status
+
+    async def given_up(self) -> str:
+        """Returns, with the reason in a line, when an engine that was ready died and can't be
+        brought back; else never, also where the first load failed.
+        """
+        await self._has_given_up.wait()
+        return self._last_reason
 
     async def close(self) -> None:
         """Refuses new requests, ends live ones with an error, frees the engine. Idempotent."""
@@ -82,34 +123,94 @@ class EngineLife(Generic[B]):
         await asyncio.gather(self._life, return_exceptions=True)
 
     async def _live(self, adopt: Callable[[B], Awaitable[None]]) -> None:
+        failure = await self._load(adopt)
+        if failure is not None:
+            self._become(EngineState.FAILED, failure)
+            await self._end_dead()
+            return
+        while failure is None:
+            self._become(EngineState.READY)
+            failure = await self._survive(adopt)
+        self._become(EngineState.FAILED, failure)
+        # Before the engine is closed, which may hang.
+        if self._status.state is EngineState.FAILED:
+            self._has_given_up.set()
+        await self._end_dead()
+
+    async def _load(self, adopt: Callable[[B], Awaitable[None]]) -> str | None:
+        """Loads an engine; else returns why it can't be."""
         try:
-            backend = self._backend = await self._open_backend(self._report)
+            backend = await self._open_backend(self._report)
+            self._refuse_if_closing()
+            self._backend = backend
             await backend.start(self._report)
             await adopt(backend)
-            self._become(EngineState.READY)
-            reason = await backend.wait_failed()
         except JarvisError as error:
-            reason = str(error)
+            return str(error)
         except Exception as error:
             self._logger.exception("engine=%s failed to load", self._status.engine)
-            reason = f"loading failed with {type(error).__name__}; the log has the details"
-        await self._fail(reason)
+            return f"loading failed with {type(error).__name__}; the log has the details"
+        return None
 
-    async def _fail(self, reason: str) -> None:
+    async def _survive(self, adopt: Callable[[B], Awaitable[None]]) -> str | None:
+        """Waits for the ready engine's death and loads another; else returns why it can't."""
+        assert self._backend is not None
+        loop = asyncio.get_running_loop()
+        ready_at = loop.time()
+        death = self._death = await self._wait_death(self._backend)
+        self._restarts.forget_row(loop.time() - ready_at)
+        failure: str | None = death.reason
+        while failure is not None:
+            delay_s = self._restarts.next_delay()
+            if delay_s is None:
+                return failure
+            self._become(EngineState.LOADING, f"{failure}; it is loaded again")
+            if not await self._end_dead():
+                return failure
+            # It was of the engine that is ended now: the next one may fail in its own way.
+            self._death = None
+            await asyncio.sleep(delay_s)
+            failure = await self._load(adopt)
+        self._death = None
+        self._num_restarts += 1
+        return None
+
+    async def _wait_death(self, backend: B) -> Death:
+        return Death(await backend.wait_failed())
+
+    async def _end_dead(self) -> bool:
+        """What can't be closed must not keep another engine from being loaded. False: what hangs
+        can't be ended, and would compute beside that other one.
+        """
+        backend, death = self._backend, self._death
+        try:
+            if death is not None and death.is_stall:
+                is_ended = isinstance(backend, Abandonable) and await backend.abandon(death.reason)
+                if not is_ended:
+                    return False
+            if backend is not None:
+                await backend.close()
+        except Exception:
+            self._logger.exception("engine=%s could not be closed", self._status.engine)
+        return True
+
+    def _refuse_if_closing(self) -> None:
         if self._status.state is EngineState.DRAINING:
-            return
-        self._become(EngineState.FAILED, reason)
-        if self._backend is not None:
-            await self._backend.close()
+            raise EngineUnavailable(f"the {self.role} was closed while it loaded")
 
     def _become(self, state: EngineState, reason: str | None = None) -> None:
-        self._status = EngineStatus(state, self._status.engine, reason=reason)
-        level = logging.ERROR if state is EngineState.FAILED else logging.INFO
+        """What happens to an engine that closes changes nothing."""
+        if self._status.state is EngineState.DRAINING and state is not EngineState.CLOSED:
+            return
+        self._progress = None
+        engine, num_restarts = self._status.engine, self._num_restarts
+        self._status = EngineStatus(state, engine, reason=reason, num_restarts=num_restarts)
+        self._last_reason = reason or self._last_reason
+        level = logging.INFO if reason is None else logging.ERROR
         self._logger.log(level, "engine=%s state=%s %s", self._status.engine, state, reason or "")
         if self._on_change is not None:
             self._on_change()
 
     def _report(self, progress: LoadProgress) -> None:
-        """From any thread: one assignment, and only while loading."""
-        if self._status.state is EngineState.LOADING:
-            self._status = EngineStatus(EngineState.LOADING, self._status.engine, progress)
+        """From any thread: one assignment, shown only while loading."""
+        self._progress = progress

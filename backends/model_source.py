@@ -85,9 +85,10 @@ def resolve_model(
     else:
         found = _local_model(path, settings)
     if found.kind is ModelKind.FOLDER and settings.inference_engine is InferenceEngine.LLAMA_CPP:
+        name = found.path.name if path else settings.model_name
         raise ModelLoadError(
-            f"{settings.model_name} is a Hugging Face folder, which llama.cpp can't read: choose a"
-            " GGUF of the model (often found as owner/repo-GGUF:Q4_K_M), convert it with"
+            f"{name} is a Hugging Face folder, which llama.cpp can't read: choose a GGUF of the"
+            " model (often found as owner/repo-GGUF:Q4_K_M), convert it with"
             " llama.cpp's convert_hf_to_gguf.py, or set JARVIS_INFERENCE_ENGINE=vllm"
         )
     return found
@@ -100,16 +101,18 @@ def _local_path(name: str) -> Path | None:
 
 
 def _local_model(path: Path, settings: Settings) -> ResolvedModel:
-    if path.is_file():
-        if path.suffix.lower() != ".gguf":
-            raise ModelLoadError(f"{path} is neither a .gguf file nor a folder")
+    if not path.is_dir():
+        if not path.is_file() or path.suffix.lower() != ".gguf":
+            raise ModelLoadError(f"{path.name} is neither a .gguf file nor a folder")
         return ResolvedModel(path.resolve(), ModelKind.GGUF, settings.served_model_id)
     if (path / "config.json").is_file():
         return ResolvedModel(path.resolve(), ModelKind.FOLDER, settings.served_model_id)
     files = sorted(file.name for file in path.glob("*.gguf"))
     if files:
-        raise ModelLoadError(f"{path} is a folder of GGUF files: name one of {', '.join(files)}")
-    raise ModelLoadError(f"{path} has no config.json: it is no Hugging Face model folder")
+        raise ModelLoadError(
+            f"{path.name} is a folder of GGUF files: name one of {', '.join(files)}"
+        )
+    raise ModelLoadError(f"{path.name} has no config.json: it is no Hugging Face model folder")
 
 
 class _Fetch:
@@ -123,6 +126,7 @@ class _Fetch:
             settings.inference_engine is InferenceEngine.LLAMA_CPP
         )
         self._hub = hub
+        self._is_offline = settings.offline
         self._token = settings.hf_token.get_secret_value() if settings.hf_token else None
 
     def model(self) -> ResolvedModel:
@@ -214,6 +218,11 @@ class _Fetch:
             return f"{where}: the hub answered {error.response.status_code}; try again later"
         if isinstance(error, HFValidationError):
             return f"{self._repo} is no hub id: {error}"
+        if self._is_offline:
+            return (
+                f"{self._repo} is not in the cache, and JARVIS_OFFLINE=true: fetch it once with"
+                f" JARVIS_OFFLINE=false, or set {self._variable} to a file or folder"
+            )
         return (
             f"{where} can't be reached and is not in the cache: check the network, or set"
             f" {self._variable} to a file or folder"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from backends.base import ModelCard, Tokenizer, TokenRequest, TokenStep, refuse_too_long
-from core.engine_stats import IDLE, EngineStats
+from core.engine_stats import EngineStats
 from core.errors import EngineFailed, EngineUnavailable
 from core.events import FinishReason
 from core.lifecycle import LoadProgress
@@ -62,6 +62,7 @@ class ScriptedBackend:
         context_window: int = 4096,
         gate: Callable[[], asyncio.Future[None]] | None = None,
         count_cached: Callable[[TokenRequest], int] = lambda _: 0,
+        num_slots: int = _NUM_SLOTS,
     ) -> None:
         self._script = script
         self._gate = gate
@@ -70,14 +71,18 @@ class ScriptedBackend:
             name="scripted",
             vocabulary=byte_vocabulary(),
             context_window=context_window,
-            num_slots=_NUM_SLOTS,
+            num_slots=num_slots,
             chat_template=None,
             is_byte_level=True,
             engine_build="scripted",
             weights_digest="",
         )
         self._is_started = False
+        # Whether it lets itself be ended while it hangs.
+        self.can_be_abandoned = True
         self._failure: asyncio.Future[str] | None = None
+        self._num_held = self._num_steps = 0
+        self._num_looked_up = self._num_found = 0
         self.num_live = 0
         self.requests: list[TokenRequest] = []
 
@@ -100,7 +105,14 @@ class ScriptedBackend:
 
     @property
     def stats(self) -> EngineStats:
-        return IDLE
+        """A step is one id of one sequence."""
+        return EngineStats(
+            num_running=self.num_live,
+            kv_cache_usage=min(self._num_held / (_NUM_SLOTS * self._card.context_window), 1.0),
+            prefix_queries=self._num_looked_up,
+            prefix_hits=self._num_found,
+            num_steps=self._num_steps,
+        )
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         self._refuse_unless_started()
@@ -108,9 +120,17 @@ class ScriptedBackend:
         self.num_live += 1
         self.requests.append(request)
         num_cached = self._count_cached(request)
+        if request.num_prompt_logprobs is None:
+            self._num_looked_up += len(request.prompt_ids)
+            self._num_found += num_cached
+        num_held = len(request.prompt_ids)
+        self._num_held += num_held
         try:
             for position, token_id in enumerate(self._script(request), start=1):
                 await self._before_step()
+                num_held += 1
+                self._num_held += 1
+                self._num_steps += 1
                 finish = _finish(request, token_id, position)
                 scores = _scores((token_id,), request.num_logprobs)
                 of_prompt = request.prompt_ids[1:] if position == 1 else ()
@@ -120,6 +140,7 @@ class ScriptedBackend:
                     return
         finally:
             self.num_live -= 1
+            self._num_held -= num_held
 
     async def wait_failed(self) -> str:
         self._refuse_unless_started()
@@ -132,16 +153,32 @@ class ScriptedBackend:
     def fail(self, reason: str) -> None:
         """Dies as an engine does: live requests get EngineFailed, `wait_failed` returns."""
         assert self._failure is not None
-        self._failure.set_result(reason)
+        if not self._failure.done():
+            self._failure.set_result(reason)
+
+    async def abandon(self, reason: str) -> bool:
+        """Ends what waits at the gate, as where an engine hangs."""
+        self.fail(reason)
+        return self.can_be_abandoned
 
     async def _before_step(self) -> None:
-        if self._gate is not None:
-            await self._gate()
+        if self._gate is not None and self._failure is not None:
+            await self._pass(asyncio.ensure_future(self._gate()), self._failure)
         await asyncio.sleep(0)
         if self._failure is not None and self._failure.done():
             raise EngineFailed(self._failure.result())
         if not self._is_started:
             raise EngineFailed("the engine was closed")
+
+    async def _pass(self, gate: asyncio.Future[None], failure: asyncio.Future[str]) -> None:
+        both: set[asyncio.Future[None] | asyncio.Future[str]] = {gate, failure}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            is_open = gate.done()
+            gate.cancel()
+        if is_open:
+            await gate
 
     def _refuse_unless_started(self) -> None:
         if not self._is_started:

@@ -63,9 +63,12 @@ def template_disagreement(
 ) -> str | None:
     """How a format first differs from the model's own template, in a line; None if it doesn't.
 
-    Raises ConfigurationError where the model's template can't be compiled.
+    What is wrong with the model's template is such a difference too: it is not used.
     """
-    own = JinjaFormat("model", model_template, special)
+    try:
+        own = JinjaFormat("model", model_template, special)
+    except ConfigurationError as error:
+        return str(error)
     if isinstance(chat_format, ToolFallback):
         chat_format = chat_format.inner
     for conversation in probe_conversations():

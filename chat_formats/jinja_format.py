@@ -12,7 +12,7 @@ from chat_formats.base import AnswerSyntax, Piece, RenderedPrompt, SpecialTokens
 from chat_formats.continuation import OpenEnd, open_end
 from chat_formats.marking import ForgeryGuard, Marks
 from chat_formats.provenance import find_pieces
-from chat_formats.sandbox import TemplateSandbox
+from chat_formats.sandbox import TemplateBroken, TemplateSandbox
 from chat_formats.template_traits import Part, Probe, find_traits
 from chat_formats.template_variables import (
     SERVER_VARIABLES,
@@ -23,17 +23,18 @@ from chat_formats.template_variables import (
 )
 from chat_formats.thoughts import KNOWN_THOUGHTS
 from chat_formats.turns import check_ends, refuse
-from core.errors import InvalidConversation
-from core.messages import Conversation
+from core.errors import ConfigurationError, InvalidConversation
+from core.messages import Conversation, Message
 
+_PLAINEST = Conversation((Message("user", "Hello"),))
 _KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
 class JinjaFormat:
     """A template as a format. It runs sandboxed in a process of its own, which ends with this.
 
-    Raises ConfigurationError where the template doesn't compile. `clock` answers templates that
-    ask for the date.
+    Raises ConfigurationError where the template doesn't compile, or breaks its sandbox's rules on
+    the plainest conversation. `clock` answers templates that ask for the date.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class JinjaFormat:
         self._sandbox = TemplateSandbox(template)
         developer_role = "developer" if self._mentions("developer") else "system"
         rules = VariableRules(developer_role=developer_role)
+        # Each question to a template that never ends would take all the time there is for one.
+        self._refuse_broken(rules)
         self._traits = find_traits(Probe(self._probe), rules)
         eos = (special.eos,) if special.eos and special.eos in special.controls else ()
         self._stop_tokens = tuple(dict.fromkeys((*self._traits.stop_tokens, *eos)))
@@ -86,6 +89,15 @@ class JinjaFormat:
         self._check(conversation)
         pieces = self._pieces(conversation, self._traits.rules)
         return RenderedPrompt(pieces, stop_tokens=self._stop_tokens)
+
+    def _refuse_broken(self, rules: VariableRules) -> None:
+        """A template that fails in another way may still know what to do with tools."""
+        try:
+            self._pieces(_PLAINEST, rules)
+        except TemplateBroken as error:
+            raise ConfigurationError(f"{error}; JARVIS_CHAT_FORMAT can name another") from None
+        except InvalidConversation:
+            return
 
     def _mentions(self, role: str) -> bool:
         return f"'{role}'" in self._template or f'"{role}"' in self._template

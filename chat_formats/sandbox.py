@@ -35,6 +35,10 @@ class SandboxLimits:
     max_characters: int = 16 * 1024**2
 
 
+class TemplateBroken(InvalidConversation):
+    """The template used more than it may, or reached for what no template may."""
+
+
 class _ProcessEnded(Exception):
     """The template's process ended, by a limit or by a crash, before it answered."""
 
@@ -66,6 +70,8 @@ class TemplateSandbox:
         reply = self._render(variables, now)
         if "refused" in reply:
             raise InvalidConversation(_one_line(reply["refused"]), param="messages")
+        if "broken" in reply:
+            raise TemplateBroken(_failure(reply["broken"]), param="messages")
         if "failed" in reply:
             raise _template_failed(reply["failed"])
         return reply["text"]
@@ -76,7 +82,7 @@ class TemplateSandbox:
             with self._lock:
                 return self._exchange(self._running(), request)
         except _ProcessEnded as ended:
-            raise _template_failed(str(ended)) from None
+            raise TemplateBroken(_failure(str(ended)), param="messages") from None
         except RecursionError:
             raise _template_failed("the request nests too deep") from None
         except ValueError as error:
@@ -100,9 +106,10 @@ class TemplateSandbox:
             reply = self._exchange(process, {"template": self._template, **asdict(self._limits)})
         except _ProcessEnded as ended:
             raise ConfigurationError(f"the chat template can't be compiled: {ended}") from None
-        if "failed" in reply:
+        fault = reply.get("failed", reply.get("broken"))
+        if fault is not None:
             self._discard()
-            reason = _one_line(reply["failed"])
+            reason = _one_line(fault)
             raise ConfigurationError(f"the chat template can't be compiled: {reason}")
         self._variables = frozenset(reply["variables"].split())
 
@@ -172,8 +179,11 @@ def _stop_worker(process: subprocess.Popen[bytes]) -> None:
 
 
 def _template_failed(reason: str) -> InvalidConversation:
-    text = f"the chat template can't render this conversation: {_one_line(reason)}"
-    return InvalidConversation(text, param="messages")
+    return InvalidConversation(_failure(reason), param="messages")
+
+
+def _failure(reason: str) -> str:
+    return f"the chat template can't render this conversation: {_one_line(reason)}"
 
 
 def _one_line(text: str, max_characters: int = 300) -> str:

@@ -173,7 +173,7 @@ def limit_process(max_memory_bytes: int) -> None:
 
 
 def render_line(renderer: Renderer, line: bytes) -> dict[str, str]:
-    """What the parent is told of one rendering: `text`, `refused` or `failed`."""
+    """What the parent is told of one rendering: `text`, `refused`, `failed` or `broken`."""
     try:
         request = json.loads(line)
         return {"text": renderer.render(request["variables"], request["now"])}
@@ -184,10 +184,11 @@ def render_line(renderer: Renderer, line: bytes) -> dict[str, str]:
 
 
 def failure(error: Exception) -> dict[str, str]:
-    """An error as the parent is told of it."""
+    """An error as the parent is told of it: of this conversation, or of what no template may do."""
     if isinstance(error, MemoryError):
-        return {"failed": "it needs too much memory"}
-    return {"failed": f"{type(error).__name__}: {error}"[:1000]}
+        return {"broken": "it needs too much memory"}
+    is_broken = isinstance(error, SecurityError | RecursionError | OutputTooLong)
+    return {"broken" if is_broken else "failed": f"{type(error).__name__}: {error}"[:1000]}
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:

@@ -90,7 +90,7 @@ class OperationSettings(BaseSettings):
     )
 
     max_body_bytes: int = Field(
-        _BOUNDS.body_bytes, ge=1024, le=1 << 30, description="The largest body of a request."
+        _BOUNDS.body_bytes, ge=1024, le=256 << 20, description="The largest body of a request."
     )
     max_url_bytes: int = Field(
         _BOUNDS.url_bytes, ge=256, le=1 << 16, description="The longest URL of a request."
@@ -109,11 +109,11 @@ class OperationSettings(BaseSettings):
         description="JSON Schemas, grammars and patterns of a request together, at most.",
     )
     max_stop: int = Field(
-        _BOUNDS.stop, ge=1, le=1024, description="Stop strings of a request, at most."
+        _BOUNDS.stop, ge=1, le=128, description="Stop strings of a request, at most."
     )
-    max_n: int = Field(_BOUNDS.n, ge=1, le=1024, description="Choices of a prompt, at most.")
+    max_n: int = Field(_BOUNDS.n, ge=1, le=1024, description="Choices of a request, at most.")
     max_logit_bias: int = Field(
-        _BOUNDS.logit_bias, ge=1, le=1 << 16, description="Entries of logit_bias, at most."
+        _BOUNDS.logit_bias, ge=1, le=1 << 14, description="Entries of logit_bias, at most."
     )
     max_prompts: int = Field(
         _BOUNDS.prompts, ge=1, le=65536, description="Prompts or inputs of one request, at most."

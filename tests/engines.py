@@ -22,6 +22,8 @@ from core.events import FinishReason
 from core.lifecycle import EngineState, LoadProgress
 from core.sampling import SamplingPlan
 from core.settings import Settings, load_settings
+from hosting.connection import connection_class
+from hosting.connection_limits import ConnectionStats, connection_limits
 from serving.service import GenerationService, ServingOptions
 from serving.turns import QueueRules
 from tests.script import scripted_backend
@@ -169,7 +171,13 @@ async def listening(app: FastAPI) -> AsyncIterator[str]:
     """Serves an application by uvicorn on a free loopback port."""
     with listener_on_loopback() as listener:
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=75
+            app,
+            http=connection_class(connection_limits(settings_for("llama_cpp")), ConnectionStats()),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_keep_alive=75,
         )
         server = uvicorn.Server(config)
         # Its `serve` would take over the process's signals, which are pytest's.

@@ -13,10 +13,12 @@ OURS = (
     "backends",
     "serving",
     "api",
+    "hosting",
     "jarvis",
     "scripts",
     "benchmarks",
     "parity",
+    "soak",
 )
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_NESTING = 400, 60, 5, 3
 ALLOWED = {
@@ -32,9 +34,11 @@ ALLOWED = {
         "serving",
     },
     "api": {"core", "serving", "api", "backends.upstream"},
+    "hosting": {"core", "hosting"},
     "jarvis": {"core", "chat_formats", "backends", "serving", "jarvis"},
     "scripts": {"core", "chat_formats", "backends.embedding_conversion", "scripts"},
     "parity": {"core", "benchmarks.servers", "parity"},
+    "soak": {"core", "benchmarks", "soak"},
     "benchmarks": {
         "core",
         "backends.conversion_listener",

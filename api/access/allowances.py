@@ -81,6 +81,10 @@ class Allowances:
         usage.requests.add(1, now)
         return Visit(usage)
 
+    def hold(self, account: Account) -> Visit:
+        """For what goes on after its request was replied to: it is under way until it ends."""
+        return Visit(self._usage(account))
+
     def charge(self, name: str, num_tokens: int) -> None:
         """Counts tokens of an answer that has ended. A key that is gone is charged nothing."""
         if (usage := self._usages.get(name)) and num_tokens:

@@ -9,6 +9,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from api.metrics.answers import AnswerCounts
+from api.metrics.connections import connection_families
 from api.metrics.engine import engine_families
 from api.metrics.replies import ReplyCounts
 from api.metrics.sources import MetricSources
@@ -59,6 +60,7 @@ class Metrics(Collector):
         yield from self._answers.families()
         yield from self._replies.families()
         yield from upstream_families(self._sources.states)
+        yield from connection_families(self._sources.connections())
 
     def _build(self) -> Metric:
         build = GaugeMetricFamily(

@@ -2,9 +2,11 @@
 nothing itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from api.metrics.connections import ConnectionCounts
 from api.remote.shown import remote_status
 from backends.upstream import UpstreamHost, UpstreamState
 from core.engine_stats import EngineStats
@@ -56,6 +58,7 @@ class MetricSources:
     local: LocalEngine | None
     queue: Queue | None = None
     upstreams: UpstreamHost | None = None
+    connections: Callable[[], ConnectionCounts | None] = lambda: None
 
     @property
     def own_model(self) -> str:

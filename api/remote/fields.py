@@ -34,7 +34,6 @@ _REFUSED = frozenset(
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # Below so many bytes, the work costs less than a hand-over to a thread.
 _INLINE_BYTES = 64 * 1024
-_DEFAULT_BOUNDS = RequestBounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class PassedBody:
         return with_model(self.fields, name)
 
 
-async def passed_body(text: bytes, bounds: RequestBounds = _DEFAULT_BOUNDS) -> PassedBody:
+async def passed_body(text: bytes, bounds: RequestBounds) -> PassedBody:
     """A large one is read in a thread: the event loop goes on. Raises InvalidValue."""
     if len(text) < _INLINE_BYTES:
         return _passed_body(text, bounds)

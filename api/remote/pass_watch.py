@@ -1,5 +1,6 @@
 """Owns what is known of an answer that another server makes while it passes. Never any text."""
 
+import re
 import time
 from typing import Annotated
 
@@ -7,12 +8,17 @@ import msgspec
 from starlette.requests import Request
 
 from api.request_watch import WatchLabels
-from api.visit import visit_of
+from api.visit import account_of, visit_of
 from core.observation import AnswerSummary, Outcome
 
 _USAGE = b'"usage"'
 # Servers write it last. It is not looked for in vectors that stand before it.
 _MAX_TAIL_BYTES = 4096
+_BYTES_OF_TOKEN = 4
+# As a key of JSON: within a text, its quotes have backslashes before them.
+_FINISH = re.compile(rb'(?<!\\)"finish_reason"\s*:\s*"([a-z_]{1,32})"')
+_MAX_SEARCHED_BYTES = 1 << 20
+_MOST_CHOICES = 1024
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -25,27 +31,37 @@ _decode = msgspec.json.Decoder(_Usage).decode
 
 
 class PassWatch:
-    """Counts and times of one. In a stream, an event is taken for a token until the server tells
-    how many there were.
+    """Counts and times of one. In a stream, an event is taken for a token where the server tells
+    no numbers.
     """
 
-    def __init__(self, request: Request, labels: WatchLabels) -> None:
+    def __init__(self, request: Request, labels: WatchLabels, num_body_bytes: int) -> None:
         self._visit = visit_of(request)
         self._labels = labels
+        limits = account_of(request).limits
+        is_counted = limits.tokens_per_minute is not None or limits.tokens_per_day is not None
+        # A prompt that nobody counts must not go round its key's limit.
+        self._least_prompt = num_body_bytes // _BYTES_OF_TOKEN if is_counted else 0
+        self._num_events = 0
         self._first_at: float | None = None
         self._last_at = 0.0
         self._tail = b""
+        self._finishes: list[str] = []
         self._is_over = False
 
     def see(self, piece: bytes) -> None:
         """A whole body, or events of a stream."""
         now = time.monotonic()
+        num_events = piece.count(b"\n\n")
+        self._num_events += num_events
         if self._first_at is None:
             self._first_at = now
-        elif num_events := piece.count(b"\n\n"):
+        elif num_events:
             for observer in self._visit.observers:
                 observer.answer_grew(num_events, now - self._last_at)
         self._last_at = now
+        if len(piece) <= _MAX_SEARCHED_BYTES:
+            self._finishes += [each.decode() for each in _FINISH.findall(piece)]
         found = piece.rfind(_USAGE, max(len(piece) - _MAX_TAIL_BYTES, 0))
         if found >= 0:
             self._tail = piece[found + len(_USAGE) :]
@@ -55,13 +71,15 @@ class PassWatch:
         if self._is_over:
             return
         self._is_over = True
-        usage = self._usage() or _Usage()
+        usage = self._usage() or _Usage(self._least_prompt, self._num_events)
         labels, first_at = self._labels, self._first_at
         summary = AnswerSummary(
             id=labels.id,
             account=labels.account,
             model=labels.model,
             outcome=outcome,
+            finish_reasons=tuple(self._finishes[:_MOST_CHOICES]),
+            num_choices=max(len(self._finishes[:_MOST_CHOICES]), 1),
             num_prompt_tokens=usage.prompt_tokens,
             num_completion_tokens=usage.completion_tokens,
             first_token_s=None if first_at is None else first_at - labels.arrived_at,

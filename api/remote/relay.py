@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -72,12 +71,10 @@ class _Relay:
         # Holds the task that ends the request at the server until it is done.
         self._running: set[asyncio.Task[None]] = request.app.state.running
         self._cutoff = visit_of(request).cutoff
-        self._waiting: asyncio.Task[Any] | None = None
         self._is_over = False
 
     async def frames(self) -> AsyncIterator[bytes]:
         outcome = Outcome.GONE
-        self._cutoff.on_cut(self._interrupt)
         try:
             while (piece := await self._next()) is not None:
                 self._watch.see(piece)
@@ -91,23 +88,8 @@ class _Relay:
 
     async def _next(self) -> bytes | None:
         """None after the last piece. Raises what ends the stream, also from outside."""
-        if self._cutoff.error is not None:
-            raise self._cutoff.error
-        # Not the same one for all pieces: the first leaves before the others' task is there.
-        self._waiting = asyncio.current_task()
-        try:
+        with self._cutoff.interrupting():
             return await anext(self._reply.events, None)
-        except asyncio.CancelledError:
-            if self._cutoff.error is None or self._waiting is None:
-                raise
-            self._waiting.uncancel()
-            raise self._cutoff.error from None
-        finally:
-            self._waiting = None
-
-    def _interrupt(self, _: JarvisError) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
 
     def end(self, outcome: str) -> None:
         """Needs no await, so that it works while being cancelled. The first outcome counts."""

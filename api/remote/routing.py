@@ -17,10 +17,12 @@ from api.remote.attempts import LOCAL, UPSTREAM_HEADER, attempts_header, note_at
 from api.remote.fields import PassedBody, check_sendable, is_stream, model_of, passed_body
 from api.remote.pass_watch import PassWatch
 from api.remote.relay import reply_for, response_to_reply
+from api.request_bounds import bounds_of
 from api.request_watch import WatchLabels
 from api.visit import account_of, visit_of
 from backends.upstream import UpstreamCall, UpstreamHost
 from core.errors import (
+    DeadlineExceeded,
     InvalidValue,
     JarvisError,
     ModelNotServed,
@@ -65,7 +67,7 @@ async def routed(
     router = router_of(request)
     if router is None:
         return await answer_here(request)
-    body = await passed_body(await read_json_bytes(request))
+    body = await passed_body(await read_json_bytes(request), bounds_of(request))
     limit_time(request, body.fields)
     targets = await targets_of(request, router, model_of(body.fields), local)
     journey = _Journey(request, passage, router.host, answer_here, body)
@@ -82,7 +84,9 @@ async def targets_of(
     request: Request, router: ModelRouter, name: str | None, local: LocalNames | None
 ) -> tuple[Target, ...]:
     """At least one. Raises ModelNotServed, or InvalidValue for the header."""
-    check_allowed(request, name)
+    # What names no model is held against the account by who answers it here.
+    if name or request.app.state.service is None:
+        check_allowed(request, name)
     targets = await router.targets(name, local, has_fallbacks=_has_fallbacks(request))
     if not targets:
         said = "no model is named" if not name else f"the model {name[:200]!r} is not served"
@@ -107,7 +111,7 @@ class _Journey:
         self._answer_here = answer_here
         self._body = body
         self._id = uuid.uuid4().hex
-        self._watch = PassWatch(request, _labels(request, self._id, body))
+        self._watch = PassWatch(request, _labels(request, self._id, body), len(body.text))
 
     async def first_answer(self, targets: Sequence[Target]) -> Response:
         failure: JarvisError | None = None
@@ -131,6 +135,9 @@ class _Journey:
             return await self._ask_here(target)
         try:
             return await self._pass_on(target)
+        except DeadlineExceeded:
+            self._watch.end("-", Outcome.EXPIRED)
+            raise
         except ClientGone:
             self._watch.end("-", Outcome.GONE)
             return Response(status_code=_CLIENT_CLOSED_REQUEST)

@@ -1,7 +1,7 @@
 """Owns responses that are made while nobody waits: they run, can be asked for, and cancelled."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,6 @@ from api.request_watch import RequestWatch, outcome_of
 from api.responses.answer import ResponseAnswer
 from api.responses.records import Record
 from api.schemas.responses.items import Item
-from api.traffic import Traffic
 from core.errors import EngineFailed, EngineUnavailable, JarvisError
 from core.observation import Outcome
 from serving.answer_source import AnswerSource
@@ -34,15 +33,21 @@ class _Run:
     owner: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """What one holds of the server after its request was replied to. `end` is called once."""
+
+    watch: RequestWatch
+    cutoff: Cutoff
+    end: Callable[[], None]
+
+
 class BackgroundRuns:
     """Responses under way, by id. One that ends has been kept by then, and leaves."""
 
-    def __init__(
-        self, readers: set[asyncio.Task[None]], traffic: Traffic, max_bytes: int = MAX_BYTES
-    ) -> None:
+    def __init__(self, readers: set[asyncio.Task[None]], max_bytes: int = MAX_BYTES) -> None:
         """`readers` holds the tasks that read from the engine: see `api/pump.py`."""
         self._max_bytes = max_bytes
-        self._traffic = traffic
         self._readers = readers
         self._runs: dict[str, _Run] = {}
         self._num_bytes = 0
@@ -52,21 +57,25 @@ class BackgroundRuns:
         answer: ResponseAnswer,
         generations: Sequence[AnswerSource],
         items: Sequence[Item],
-        watch: RequestWatch,
+        stay: Stay,
     ) -> None:
-        """Raises EngineUnavailable where too many are under way, or the server stops."""
+        """Raises EngineUnavailable where too many are under way; then nothing stays."""
         if len(self._runs) >= MAX_RUNNING:
+            stay.end()
             raise EngineUnavailable(
                 f"{MAX_RUNNING} background responses are under way, as many as may be"
             )
         num_bytes = len(msgspec.json.encode((items, answer.whole())))
         if self._runs and self._num_bytes + num_bytes > self._max_bytes:
+            stay.end()
             raise EngineUnavailable(
                 f"the background responses under way hold {self._num_bytes} bytes and this one"
                 f" {num_bytes}; allowed are {self._max_bytes} together"
             )
-        task = asyncio.create_task(self._make(answer, generations, watch, self._traffic.enter()))
-        self._runs[answer.id] = _Run(answer, items, task, num_bytes, watch.account)
+        task = asyncio.create_task(self._make(answer, generations, stay))
+        # Also one that is cancelled before its first step has ended.
+        task.add_done_callback(lambda _: _ended(stay))
+        self._runs[answer.id] = _Run(answer, items, task, num_bytes, stay.watch.account)
         self._num_bytes += num_bytes
 
     def find(self, response_id: str) -> Record | None:
@@ -100,15 +109,14 @@ class BackgroundRuns:
         self,
         answer: ResponseAnswer,
         generations: Sequence[AnswerSource],
-        watch: RequestWatch,
-        cutoff: Cutoff,
+        stay: Stay,
     ) -> None:
         pump = EventPump(generations, self._readers)
-        cutoff.on_cut(pump.fail)
+        stay.cutoff.on_cut(pump.fail)
         outcome = Outcome.GONE
         try:
             while arrived := await pump.take():
-                watch.see(arrived)
+                stay.watch.see(arrived)
                 answer.add(arrived)
             outcome = Outcome.DONE
         except JarvisError as error:
@@ -116,12 +124,16 @@ class BackgroundRuns:
             answer.fail(error)
         finally:
             pump.close()
-            log_answer(watch.end(outcome))
+            stay.watch.end(outcome)
             self._removed(answer.id)
-            self._traffic.leave(cutoff)
 
     def _removed(self, response_id: str) -> _Run | None:
         run = self._runs.pop(response_id, None)
         if run is not None:
             self._num_bytes -= run.num_bytes
         return run
+
+
+def _ended(stay: Stay) -> None:
+    log_answer(stay.watch.end(Outcome.GONE))
+    stay.end()

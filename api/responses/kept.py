@@ -12,7 +12,6 @@ from api.responses.records import Record, Records
 from api.responses.sqlite_store import SqliteStore
 from api.responses.store import MemoryStore, StoreLimits
 from api.schemas.responses.items import Item
-from api.traffic import Traffic
 from core.errors import InvalidValue, PreviousResponseNotFound, ResponseNotFound
 from core.settings import Settings
 
@@ -94,14 +93,12 @@ class KeptResponses:
         return record if record is not None and record.owner == owner else None
 
 
-def open_responses(
-    settings: Settings, readers: set[asyncio.Task[None]], traffic: Traffic
-) -> KeptResponses:
+def open_responses(settings: Settings, readers: set[asyncio.Task[None]]) -> KeptResponses:
     """Raises ConfigurationError where the store's file can't be used."""
     limits = StoreLimits(settings.response_store_count, settings.response_store_mib << 20)
     path = settings.response_store
     store = MemoryStore(limits) if path is None else SqliteStore(path, limits)
-    return KeptResponses(Records(store), BackgroundRuns(readers, traffic))
+    return KeptResponses(Records(store), BackgroundRuns(readers))
 
 
 def _not_found(response_id: str) -> ResponseNotFound:

@@ -24,13 +24,15 @@ router = APIRouter()
 _RETRY_AFTER_S = 5
 
 
-@router.api_route("/health", methods=["GET", "HEAD"])
+@router.head("/health", include_in_schema=False)
+@router.get("/health")
 async def health() -> Response:
     """The process answers: always 200."""
     return JsonResponse({"status": "ok"})
 
 
-@router.api_route("/health/ready", methods=["GET", "HEAD"])
+@router.head("/health/ready", include_in_schema=False)
+@router.get("/health/ready")
 async def ready(request: Request) -> Response:
     """200 when chats are answered, else 503 with the state and how far loading is.
 
@@ -45,7 +47,8 @@ async def ready(request: Request) -> Response:
     if embedding is not None:
         body["embedding"] = _state(embedding.service.status)
     if states:
-        body["upstreams"] = shown_upstreams(states)
+        is_open = request.app.state.access.is_open
+        body["upstreams"] = shown_upstreams(states) if is_open else _usable(states)
     traffic: Traffic = request.app.state.traffic
     if traffic.is_stopping and status.state is EngineState.READY:
         body["state"] = EngineState.DRAINING
@@ -136,6 +139,11 @@ def _shown(request: Request, models: dict[str, dict[str, Any]]) -> dict[str, dic
 def _upstream_states(request: Request) -> tuple[UpstreamState, ...]:
     router = router_of(request)
     return () if router is None else router.host.states()
+
+
+def _usable(states: tuple[UpstreamState, ...]) -> list[dict[str, Any]]:
+    """What everybody may know where keys are needed."""
+    return [{"name": state.name, "is_usable": state.is_usable} for state in states]
 
 
 def _embedding_names(request: Request) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from api.answerers import answerer_for, prepare_one
 from api.answering import reply_with
 from api.claims import shortened
+from api.disconnect import while_connected
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
 from api.messages.blocks import BlockRules
@@ -64,7 +65,7 @@ async def count_message_tokens(request: Request) -> Response:
 
     body, wanted = await read_body(request, read)
     answerer = await answerer_for(request, body.model)
-    count = {"input_tokens": await answerer.count(wanted)}
+    count = {"input_tokens": await while_connected(request, answerer.count(wanted))}
     return JsonResponse(count, headers=_headers(request, unknown))
 
 

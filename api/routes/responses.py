@@ -7,14 +7,17 @@ from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
+from api.access.access import Access
 from api.answerers import Answerer, answerer_for, prepare_one
 from api.answering import reply_with, watch_labels
+from api.disconnect import while_connected
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
 from api.openapi import body_schema
 from api.reading import read_body
 from api.request_watch import RequestWatch
 from api.responses.answer import ResponseAnswer
+from api.responses.background import Stay
 from api.responses.conversation import made_messages
 from api.responses.facts import request_facts
 from api.responses.frames import ResponseFrames
@@ -24,9 +27,11 @@ from api.responses.queries import page_of, read_page, refuse_stream
 from api.schemas.responses.items import Item
 from api.schemas.responses.request import ReadResponse, ResponseRequest, read_response
 from api.schemas.validation import UnknownFields
+from api.traffic import Traffic
 from api.visit import account_of, visit_of
 from core.messages import Conversation
 from core.requests import GenerationRequest
+from serving.answer_source import AnswerSource
 
 router = APIRouter()
 
@@ -48,8 +53,7 @@ async def create_response(request: Request) -> Response:
     answerer.headers.update(ignored_header(unknown))
     if read.fields.background:
         shown = answer.whole()
-        watch = RequestWatch(watch_labels(request, answer), [source], visit_of(request).observers)
-        _kept(request).runs.start(answer, [source], items, watch)
+        _kept(request).runs.start(answer, [source], items, _stay(answerer, answer, source))
         return JsonResponse(shown, headers=answerer.headers)
     frames = ResponseFrames(answer) if read.fields.stream else None
     return await reply_with(request, [source], answer, frames, answerer.headers)
@@ -62,7 +66,8 @@ async def count_input_tokens(request: Request) -> Response:
     read = await read_body(request, lambda body: read_response(body, unknown))
     answerer = await answerer_for(request, read.fields.model)
     items = await _all_items(request, read)
-    count = await answerer.count(await _made(lambda: _wanted(read, items), len(items)))
+    wanted = await _made(lambda: _wanted(read, items), len(items))
+    count = await while_connected(request, answerer.count(wanted))
     return JsonResponse(
         {"object": "response.input_tokens", "input_tokens": count},
         headers=ignored_header(unknown),
@@ -150,6 +155,27 @@ def _made_answer(answerer: Answerer, read: ReadResponse, items: tuple[Item, ...]
 def _kept(request: Request) -> KeptResponses:
     kept: KeptResponses = request.app.state.responses
     return kept
+
+
+def _stay(answerer: Answerer, answer: ResponseAnswer, source: AnswerSource) -> Stay:
+    """It counts as under way, for the server and for its key, and its time goes on. Raises
+    ServerStopping.
+    """
+    request = answerer.request
+    traffic: Traffic = request.app.state.traffic
+    access: Access = request.app.state.access
+    visit = visit_of(request)
+    cutoff, held = (
+        visit.cutoff.continued(traffic.enter()),
+        access.allowances.hold(account_of(request)),
+    )
+
+    def end() -> None:
+        traffic.leave(cutoff)
+        held.end()
+
+    watch = RequestWatch(watch_labels(request, answer, answerer.headers), [source], visit.observers)
+    return Stay(watch, cutoff, end)
 
 
 def _owner(request: Request) -> str:

@@ -24,7 +24,7 @@ from core.requests import View
 from core.scores import MAX_TOP_LOGPROBS
 from core.tool_choice import ToolChoice
 
-MAX_MESSAGES = 10_000
+MAX_MESSAGES = 100_000
 MAX_PARTS = 10_000
 MAX_TOOL_CALLS = 1000
 

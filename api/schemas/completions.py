@@ -46,8 +46,7 @@ def _is_ids(value: object) -> bool:
 def _refusal() -> PydanticCustomError:
     return PydanticCustomError(
         "prompt",
-        "allowed is a text, a list of token ids, or up to {count} of either, none empty",
-        {"count": MAX_PROMPTS},
+        "allowed is a text, a list of token ids, or a list of either, none empty",
     )
 
 

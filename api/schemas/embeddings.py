@@ -61,9 +61,7 @@ def _is_ids(value: object) -> bool:
 def _refusal() -> PydanticCustomError:
     return PydanticCustomError(
         "inputs",
-        "allowed is a text, a list of token ids, or a list of up to {count} of one of these, none"
-        " empty",
-        {"count": MAX_INPUTS},
+        "allowed is a text, a list of token ids, or a list of one of these, none empty",
     )
 
 
@@ -77,6 +75,9 @@ class EmbeddingRequest(StrictObject):
     """The body of POST /v1/embeddings."""
 
     input: Inputs = Field()
+    timeout: float | None = Field(
+        None, gt=0, description="Seconds that the request may take, waiting included."
+    )
     model: str | None = Field(None, max_length=1000)
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="base64 is of float32 numbers, the lowest byte first."

@@ -15,7 +15,8 @@ from core.requests import Ending
 from core.scores import MAX_TOP_LOGPROBS
 from core.structures import Structure
 
-MAX_CHOICES = 128
+# What may be set at most, here and in all lists: what is allowed is in the settings.
+MAX_CHOICES = 1024
 MAX_CACHE_SALT_CHARACTERS = 256
 # Known, and without effect on an answer.
 UNUSED_FIELDS = frozenset(
@@ -58,6 +59,9 @@ class SharedFields(SamplingFields):
         min_length=1,
         max_length=MAX_CACHE_SALT_CHARACTERS,
         description="Computed prompts are reused only between requests with the same salt.",
+    )
+    timeout: float | None = Field(
+        None, gt=0, description="Seconds that the request may take, waiting included."
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None

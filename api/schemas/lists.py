@@ -12,12 +12,12 @@ from pydantic_core import PydanticCustomError
 
 from core.sampling import LARGEST_BIAS
 
-MAX_STOP_STRINGS = 16
+MAX_STOP_STRINGS = 128
 MAX_STOP_CHARACTERS = 1024
 MAX_STOP_IDS = 256
 MAX_BAD_WORDS = 256
 MAX_BAD_WORD_CHARACTERS = 256
-MAX_BIASED_IDS = 1024
+MAX_BIASED_IDS = 1 << 14
 # As many as the largest vocabularies have.
 MAX_ALLOWED_IDS = 1 << 18
 MAX_ID = 2**31 - 1
@@ -60,8 +60,8 @@ def _bias(value: object) -> tuple[tuple[int, float], ...]:
     if value is None:
         return ()
     words = (
-        f"allowed is an object of at most {MAX_BIASED_IDS} token ids, as text, each with a number"
-        f" from -{LARGEST_BIAS:g} to {LARGEST_BIAS:g}"
+        f"allowed is an object of token ids, as text, each with a number from -{LARGEST_BIAS:g} to"
+        f" {LARGEST_BIAS:g}"
     )
     if not isinstance(value, dict) or len(value) > MAX_BIASED_IDS:
         raise _refusal(words)
@@ -99,7 +99,7 @@ StopStrings = Annotated[
     tuple[str, ...],
     BeforeValidator(
         _strings(
-            f"allowed is a string or a list of at most {MAX_STOP_STRINGS}, each of 1 to"
+            "allowed is a string or a list of strings, each of 1 to"
             f" {MAX_STOP_CHARACTERS} characters",
             MAX_STOP_STRINGS,
             MAX_STOP_CHARACTERS,

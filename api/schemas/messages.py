@@ -15,7 +15,7 @@ from api.schemas.tools import MAX_TOOLS
 from core.errors import InvalidValue
 from core.requests import Ending, SamplingWish
 
-MAX_BLOCKS = 20_000
+MAX_BLOCKS = 200_000
 MIN_THINKING_BUDGET = 1024
 _UNUSED = "Accepted and not used."
 _LARGEST_COUNT = 2**31 - 1
@@ -233,6 +233,9 @@ class MessagesRequest(PromptFields):
     temperature: float | None = Field(None, ge=0.0, le=1.0)
     top_p: float | None = Field(None, gt=0.0, le=1.0)
     top_k: int | None = Field(None, ge=0, le=_LARGEST_COUNT, description="0 keeps all ids.")
+    timeout: float | None = Field(
+        None, gt=0, description="Seconds that the request may take, waiting included."
+    )
     stream: bool | None = None
     metadata: Metadata = Field(None, description=_UNUSED)
     service_tier: Literal["auto", "standard_only"] | None = Field(None, description=_UNUSED)

@@ -40,8 +40,8 @@ def _document(value: object) -> str:
 def _document_refusal() -> PydanticCustomError:
     return PydanticCustomError(
         "documents",
-        "allowed is a list of 1 to {count} texts or objects such as {example}, none empty",
-        {"count": MAX_INPUTS, "example": '{"text": "..."}'},
+        "allowed is a list of texts or objects such as {example}, none empty",
+        {"example": '{"text": "..."}'},
     )
 
 
@@ -57,8 +57,7 @@ def _texts(value: object) -> tuple[str, ...]:
 def _text_refusal() -> PydanticCustomError:
     return PydanticCustomError(
         "texts",
-        "allowed is a text or a list of 1 to {count}, none empty",
-        {"count": MAX_INPUTS},
+        "allowed is a text or a list of texts, none empty",
     )
 
 
@@ -74,6 +73,9 @@ class RerankRequest(StrictObject):
 
     query: str = Field(min_length=1)
     documents: Documents = Field()
+    timeout: float | None = Field(
+        None, gt=0, description="Seconds that the request may take, waiting included."
+    )
     model: str | None = Field(None, max_length=1000)
     top_n: int | None = Field(
         None, ge=0, le=2**31 - 1, description="So many of the best; all by default and with 0."
@@ -95,6 +97,9 @@ class ScoreRequest(StrictObject):
 
     text_1: Texts = Field(description="One text for all of text_2, or one for each.")
     text_2: Texts = Field()
+    timeout: float | None = Field(
+        None, gt=0, description="Seconds that the request may take, waiting included."
+    )
     model: str | None = Field(None, max_length=1000)
     user: str | None = Field(None, description="Accepted and not used.")
 

@@ -11,7 +11,7 @@ from api.schemas.validation import shown
 from core.errors import InvalidValue
 from core.messages import Tool
 
-MAX_TOOLS = 512
+MAX_TOOLS = 4096
 MAX_NAME_CHARACTERS = 128
 _NAME = re.compile(rf"[A-Za-z0-9_.:/-]{{1,{MAX_NAME_CHARACTERS}}}")
 

@@ -30,6 +30,8 @@ class LlamaBackend:
         self._mailboxes: dict[int, Mailbox] = {}
         self._keys = itertools.count()
         self._is_closing = False
+        self._is_abandoned = False
+        self._ended = asyncio.Event()
         self._grammars: GrammarCompiler | None = None
 
     async def start(self, report: Callable[[LoadProgress], None]) -> None:
@@ -60,7 +62,7 @@ class LlamaBackend:
 
     @property
     def stats(self) -> EngineStats:
-        return IDLE
+        return IDLE if self._engine is None else self._engine.stats
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         engine = self._running_engine()
@@ -91,9 +93,19 @@ class LlamaBackend:
         if self._engine is None:
             return
         self._engine.close()
-        await asyncio.to_thread(self._engine.join)
+        # Waited for here and not in a thread, which would wait on if this were cancelled.
+        await self._ended.wait()
+        if not self._is_abandoned:
+            await asyncio.to_thread(self._engine.join)
         if self._grammars is not None:
             await asyncio.to_thread(self._grammars.close)
+
+    async def abandon(self, reason: str) -> bool:
+        """No thread can be ended from outside: it is left to itself, and to the process's end."""
+        self._is_abandoned = True
+        self._fail_all(reason)
+        self._ended.set()
+        return False
 
     async def _grammar(self, request: TokenRequest) -> GrammarMask | None:
         """Compiled before the engine hears of the request, so that nobody waits for it there."""
@@ -119,7 +131,7 @@ class LlamaBackend:
 
     def _running_engine(self) -> EngineThread:
         is_stopped = self._stopped is None or self._stopped.done()
-        if self._engine is None or is_stopped or self._is_closing:
+        if self._engine is None or is_stopped or self._is_closing or self._is_abandoned:
             raise EngineUnavailable("the llama.cpp engine takes no requests")
         return self._engine
 
@@ -140,10 +152,14 @@ class LlamaBackend:
         reason = str(failure) if failure else "the engine was closed"
         if self._loaded is not None and not self._loaded.done():
             self._loaded.set_exception(failure or EngineUnavailable(reason))
-        for mailbox in self._mailboxes.values():
-            mailbox.fail(reason)
+        self._fail_all(reason)
         if self._stopped is not None and not self._stopped.done() and failure is not None:
             self._stopped.set_result(reason)
+        self._ended.set()
+
+    def _fail_all(self, reason: str) -> None:
+        for mailbox in self._mailboxes.values():
+            mailbox.fail(reason)
 
 
 def _call_on(loop: asyncio.AbstractEventLoop, call: Callable[[T], None], value: T) -> None:

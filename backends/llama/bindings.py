@@ -362,6 +362,13 @@ class NativeContext:
             case Discard(span):
                 del self._spans[span.id]
 
+    def clear(self) -> None:
+        """Overwrites what is kept of all sequences, parked spans too: a NaN in a cell that nobody
+        uses reaches other sequences all the same, since a NaN masked out is a NaN.
+        """
+        llama_cpp.llama_memory_clear(self._memory, True)
+        self._spans.clear()
+
     def _copy(self, source: int, target: int, start: int, end: int) -> None:
         """The target holds the same cells: no data is copied."""
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, start, end)

@@ -17,6 +17,10 @@ from core.scores import ScoredToken
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
+class BrokenLogits(EngineFailed):
+    """What the model computed is no number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """The id that was drawn, and its score where that was asked for."""
@@ -81,11 +85,9 @@ class Drawer:
 
     def _drawn(self, row: Row) -> int:
         plan = self._plan
-        best = row.argmax()
-        if not np.isfinite(row[best]):
-            raise EngineFailed(f"the logits leave no id to draw: the best one is {row[best]}")
+        best = best_id(row)
         if plan.is_greedy:
-            return int(best)
+            return best
         row = scaled(row, plan)
         if plan.seed is None:
             return draw(row, plan, self._random)
@@ -160,9 +162,22 @@ class _Penalties:
             self._seen = np.append(self._seen, token_id)
 
 
+def best_id(row: Row) -> int:
+    """Raises EngineFailed where there is none; BrokenLogits where the row has a NaN, which counts
+    as the highest.
+    """
+    best = int(row.argmax())
+    if not np.isfinite(row[best]):
+        reason = f"the logits leave no id to draw: the best one is {row[best]}"
+        raise EngineFailed(reason) if row[best] < 0 else BrokenLogits(reason)
+    return best
+
+
 def scored(row: Row, token_id: int, num_top: int) -> ScoredToken:
-    """The log-softmax of a row, for an id and the best ones."""
-    best = row.max()
+    """The log-softmax of a row, for an id and the best ones. Raises EngineFailed where the logits
+    are broken.
+    """
+    best = row[best_id(row)]
     total = best + np.log(np.exp(row - best).sum())
     rank = int(np.count_nonzero(row >= row[token_id]))
     top = tuple((int(i), float(row[i] - total)) for i in _best_ids(row, num_top))

@@ -8,6 +8,7 @@ import sys
 from backends.llama import thread_waits
 from backends.llama.options import LlamaOptions
 from backends.llama.probe import read_options
+from backends.parent_watch import end_with_parent
 from core.errors import JarvisError
 
 _NUM_TRIED = 16
@@ -28,6 +29,7 @@ def try_model(options: LlamaOptions) -> None:
 
 
 def main() -> int:
+    end_with_parent(int(sys.argv[2]))
     try:
         try_model(read_options(sys.argv[1]))
     except JarvisError as error:

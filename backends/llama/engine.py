@@ -7,6 +7,7 @@ Everything native lives and dies on this thread.
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from backends.llama.options import LlamaOptions
 from backends.llama.scheduler import Scheduler
 from backends.llama.sequence import Arrival
 from backends.llama.tokenizer import LlamaTokenizer
+from core.engine_stats import IDLE, EngineStats
 from core.errors import JarvisError, ModelLoadError
 from core.events import FinishReason
 from core.lifecycle import LoadProgress
@@ -84,6 +86,10 @@ class EngineThread:
         self._commands: queue.SimpleQueue[_Command] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._live: dict[int, TokenRequest] = {}
+        self._num_steps = 0
+        self._step_s = 0.0
+        # Replaced as a whole, so that any thread may read it.
+        self.stats: EngineStats = IDLE
         self._thread = threading.Thread(target=self._main, name="llama-engine", daemon=True)
 
     def start(self) -> None:
@@ -156,6 +162,7 @@ class EngineThread:
 
     def _take_commands(self, scheduler: Scheduler, runner: "Runner") -> bool:
         """Applies what has come; waits for something where there is no work. False: close."""
+        self._tell_stats(scheduler)
         if not scheduler.has_work:
             scheduler.check()
         must_wait = not scheduler.has_work
@@ -184,9 +191,42 @@ class EngineThread:
     def _step(self, scheduler: Scheduler, runner: "Runner") -> None:
         if not scheduler.has_work:
             return
-        emitted = [self._accept(drawn, scheduler, runner) for drawn in runner.run(scheduler.plan())]
+        began = time.perf_counter()
+        plan = scheduler.plan()
+        drawn = runner.run(plan)
+        emitted = [self._accept(each, scheduler, runner) for each in drawn]
+        broken = next((each for each in drawn if each.is_broken), None)
+        if broken is not None:
+            emitted += self._heal(broken, scheduler, runner)
+        self._num_steps += bool(plan.work)
+        self._step_s += time.perf_counter() - began
         if emitted:
             self._listener.emitted(emitted)
+
+    def _tell_stats(self, scheduler: Scheduler) -> None:
+        """Between two steps. By position, since this is done at each: keywords take longer."""
+        self.stats = EngineStats(
+            scheduler.num_running,
+            scheduler.num_waiting,
+            scheduler.kv.num_held / scheduler.kv.num_cells,
+            scheduler.num_looked_up,
+            scheduler.num_found,
+            scheduler.num_preemptions,
+            self._num_steps,
+            self._step_s,
+        )
+
+    def _heal(self, broken: "Drawn", scheduler: Scheduler, runner: "Runner") -> list[Emitted]:
+        """What is no number would stay in the KV cache, and spread from there. Others go on from
+        their ids.
+        """
+        suspects = scheduler.suspects()
+        for key in suspects:
+            self._drop(key, scheduler, runner)
+        scheduler.forget_computed()
+        runner.clear()
+        logger.error("the model computed what is no number: the KV cache was cleared")
+        return [Emitted(key, TokenStep(()), broken.failure) for key in suspects]
 
     def _accept(self, drawn: "Drawn", scheduler: Scheduler, runner: "Runner") -> Emitted:
         if drawn.failure is not None:

@@ -40,6 +40,11 @@ class KvCache:
         return self._tree.num_tokens
 
     @property
+    def num_held(self) -> int:
+        """Cells of live sequences."""
+        return self._num_used + self._tree.num_locked
+
+    @property
     def num_available(self) -> int:
         """Free cells, and those that can be freed without touching a live sequence."""
         return self.num_free + self._tree.num_idle
@@ -275,8 +280,7 @@ class KvCache:
 
     def _park_idle(self) -> None:
         """When a sequence comes, not when one goes: it may be the one that goes on from there."""
-        num_held = self._num_used + self._tree.num_locked
-        most = max(self._limits.max_idle, num_held // 2)
+        most = max(self._limits.max_idle, self.num_held // 2)
         while self._limits.max_parked and self._tree.num_idle > most:
             leaf = self._tree.oldest_leaf()
             if leaf is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from backends.llama import thread_waits
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import StepPlan, Work
+from backends.parent_watch import end_with_parent
 from core.errors import JarvisError
 from core.setting_types import FlashAttention, KvCacheType, KvLayout
 
@@ -53,6 +54,7 @@ def try_model(options: LlamaOptions) -> None:
 
 
 def main() -> int:
+    end_with_parent(int(sys.argv[2]))
     try:
         try_model(read_options(sys.argv[1]))
     except JarvisError as error:

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
 import signal
 import sys
 from dataclasses import asdict
@@ -71,6 +72,7 @@ class ChildProbe:
             "-m",
             self._program,
             json.dumps(asdict(self._options), default=str),
+            str(os.getpid()),
             cwd=_PROJECT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backends.base import ModelCard, TokenRequest
 from backends.gguf_sampling import gguf_recommendation
 from backends.llama.bindings import LogRoute, NativeBatch, NativeContext, NativeModel, version
-from backends.llama.drawer import Draw, Drawer, is_plain, scored
+from backends.llama.drawer import BrokenLogits, Draw, Drawer, best_id, is_plain, scored
 from backends.llama.grammar_masks import GrammarMask
 from backends.llama.limits import MOST_SLOTS, Limits
 from backends.llama.memory import MemoryKind
@@ -40,13 +40,14 @@ class Drawn:
     """The next ids of one sequence: one, and one more for each id of a draft that held.
 
     `draws` has each one's score where asked for; `prompt_scores` come with the first. `failure`
-    is why no id could be drawn.
+    is why no id could be drawn; `is_broken` where the KV cache must be taken for broken, too.
     """
 
     key: int
     draws: list[Draw]
     prompt_scores: tuple[ScoredToken, ...] = ()
     failure: str | None = None
+    is_broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,10 @@ class Runner:
         self._context.decode(self._batch, plan.num_tokens)
         return self._draw(rows) if rows else []
 
+    def clear(self) -> None:
+        """Forgets all that was computed, down to the last byte."""
+        self._context.clear()
+
     def close(self) -> None:
         self._batch.close()
         self._context.close()
@@ -176,19 +181,28 @@ class Runner:
 
     def _draw(self, rows: list[_Rows]) -> list[Drawn]:
         logits = self._context.logits(rows[-1].first_row + rows[-1].work.num_logits)
-        for each in rows:
-            if each.work.scores_all:
-                self._score(each, logits)
+        failed = [self._scored(each, logits) for each in rows if each.work.scores_all]
         drawing = [each for each in rows if each.work.num_rows]
         if all(each.work.key not in self._drawers for each in rows) and drawing == rows:
-            best = logits.argmax(axis=1).tolist()
-            return [self._best(each, best) for each in rows]
-        return [self._drawn(each, logits) for each in drawing]
+            best = logits.argmax(axis=1)
+            # A NaN counts as the highest of its row: these few tell of all.
+            if np.isfinite(logits[np.arange(len(best)), best]).all():
+                best_ids = best.tolist()
+                return [self._best(each, best_ids) for each in rows]
+        failures = [each for each in failed if each is not None]
+        failed_keys = {each.key for each in failures}
+        living = [each for each in drawing if each.work.key not in failed_keys]
+        return failures + [self._drawn(each, logits) for each in living]
 
-    def _score(self, rows: _Rows, logits: Logits) -> None:
+    def _scored(self, rows: _Rows, logits: Logits) -> Drawn | None:
+        """Scores a part of a prompt; else why it can't be."""
         scoring = self._scorings[rows.work.key]
-        for offset in range(rows.work.num_logits):
-            scoring.add(logits[rows.first_row + offset], rows.work.start + offset)
+        try:
+            for offset in range(rows.work.num_logits):
+                scoring.add(logits[rows.first_row + offset], rows.work.start + offset)
+        except EngineFailed as error:
+            return _failed(rows, error)
+        return None
 
     def _best(self, rows: _Rows, best: list[int]) -> Drawn:
         """The id after the work's last certain one; after each id of the draft that it equals."""
@@ -208,9 +222,9 @@ class Runner:
         for offset in range(rows.work.num_rows):
             row = logits[rows.first_drawn + offset]
             try:
-                draws.append(drawer.draw(row) if drawer else Draw(int(row.argmax()), None))
+                draws.append(drawer.draw(row) if drawer else Draw(best_id(row), None))
             except EngineFailed as error:
-                return Drawn(key, [], failure=str(error))
+                return _failed(rows, error)
             if offset < len(draft) and draft[offset] != draws[-1].token_id:
                 break
         return Drawn(key, draws, self._prompt_scores(key))
@@ -218,6 +232,11 @@ class Runner:
     def _prompt_scores(self, key: int) -> tuple[ScoredToken, ...]:
         scoring = self._scorings.pop(key, None)
         return scoring.taken() if scoring else ()
+
+
+def _failed(rows: _Rows, error: EngineFailed) -> Drawn:
+    is_broken = isinstance(error, BrokenLogits)
+    return Drawn(rows.work.key, [], failure=str(error), is_broken=is_broken)
 
 
 def _slot(work: Work) -> int:

@@ -20,7 +20,7 @@ class Scheduler:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._kv = SeparateCache(limits) if limits.slot_cells else KvCache(limits)
+        self._kv = _cache(limits)
         self._waiting = WaitingQueue()
         self._admitted: list[Sequence] = []  # first come first
         self._by_key: dict[int, Sequence] = {}
@@ -28,6 +28,9 @@ class Scheduler:
         self._budget = limits.batch_tokens
         self._num_scorable = limits.max_scored
         self.num_preemptions = 0
+        # Ids of prompts that were looked up for reuse, and those of them that were found.
+        self.num_looked_up = 0
+        self.num_found = 0
 
     @property
     def has_work(self) -> bool:
@@ -99,6 +102,24 @@ class Scheduler:
         self._plan_prefills()
         return StepPlan(self._kv.take_operations(), tuple(self._planned.values()))
 
+    def suspects(self) -> list[int]:
+        """Keys of those that may have broken what sequences share, without a row of theirs to tell.
+
+        In one cache for all, only those in prefill: it can't be known which of them did.
+        """
+        if self._limits.slot_cells:
+            return []
+        return [s.key for s in self._admitted if s.phase is Phase.PREFILL]
+
+    def forget_computed(self) -> None:
+        """The native cache was cleared, between two steps: live sequences compute anew."""
+        self._kv, self._planned = _cache(self._limits), {}
+        for sequence in self._admitted:
+            sequence.slot = sequence.node = None
+            sequence.num_computed = 0
+            self._waiting.add(sequence)
+        self._admitted = []
+
     def check(self) -> None:
         """Asserts the invariants; when nothing is live, that every cell and slot came back."""
         self._kv.check()
@@ -149,12 +170,20 @@ class Scheduler:
             if not self._kv.admit(sequence, owed):
                 return
             self._waiting.remove(sequence)
-            if sequence.num_cached is None:
-                sequence.num_cached = sequence.num_computed
+            self._note_reuse(sequence)
             self._admitted.append(sequence)
             self._admitted.sort(key=_order)
             if len(self._admitted) == self._limits.max_running:
                 return
+
+    def _note_reuse(self, sequence: Sequence) -> None:
+        """Of a sequence that gave way, what it finds again tells nothing of prompts."""
+        if sequence.num_cached is not None:
+            return
+        sequence.num_cached = sequence.num_computed
+        if self._limits.reuse and not sequence.arrival.scores_prompt:
+            self.num_looked_up += len(sequence.arrival.prompt_ids)
+            self.num_found += sequence.num_computed
 
     def _plan_prefills(self) -> None:
         """Half of the budget for the first that came, the rest for those with the least to do."""
@@ -211,6 +240,10 @@ class Scheduler:
             num_rows=1 + len(draft) if is_whole else 0,
             scores_all=scores_all,
         )
+
+
+def _cache(limits: Limits) -> KvCache | SeparateCache:
+    return SeparateCache(limits) if limits.slot_cells else KvCache(limits)
 
 
 def _order(sequence: Sequence) -> tuple[int, int]:

@@ -61,9 +61,13 @@ class SeparateCache:
         return sum(p.end for slot, p in enumerate(self._held) if p and slot not in self._live)
 
     @property
+    def num_held(self) -> int:
+        """Cells of live sequences."""
+        return sum(sequence.num_computed for sequence in self._live.values())
+
+    @property
     def num_free(self) -> int:
-        num_used = sum(sequence.num_computed for sequence in self._live.values())
-        return self.num_cells - num_used - self.num_cached
+        return self.num_cells - self.num_held - self.num_cached
 
     @property
     def num_parked(self) -> int:

@@ -34,7 +34,7 @@ class VllmBackend:
 
     @property
     def stats(self) -> EngineStats:
-        return IDLE
+        return self._life.loaded.engine.stats if self._life.is_loaded else IDLE
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         engine = self._life.working.engine
@@ -45,6 +45,9 @@ class VllmBackend:
 
     async def wait_failed(self) -> str:
         return await self._life.wait_failed()
+
+    async def abandon(self, reason: str) -> bool:
+        return await self._life.abandon(reason)
 
     async def close(self) -> None:
         await self._life.close()

@@ -109,6 +109,7 @@ def _engine_args(settings: Settings, folder: ModelFolder, *, is_cpu: bool) -> di
         "runner": "pooling",
         "skip_tokenizer_init": True,
         "disable_log_stats": True,
+        "use_tqdm_on_load": False,
         "enable_prefix_caching": False,
         "enforce_eager": is_cpu,
         "max_num_seqs": _MAX_INPUTS,

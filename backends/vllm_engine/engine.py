@@ -26,12 +26,15 @@ from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from backends.base import TokenRequest, TokenStep
 from backends.vllm_engine.children import child_ids
+from backends.vllm_engine.core_process import bound_to_us
 from backends.vllm_engine.sampling_params import (
     needs_preparing,
     only_our_end_ids,
     sampling_params,
 )
+from backends.vllm_engine.step_stats import StepStats
 from backends.vllm_engine.steps import step_of
+from core.engine_stats import EngineStats
 from core.errors import EngineFailed, ModelLoadError
 
 _ENGINE_PROCESS = "EngineCore"
@@ -80,7 +83,12 @@ class VllmEngine:
             own = AsyncEngineArgs(**args).create_model_config().max_model_len
             window = min(context_window, own)
             config = AsyncEngineArgs(**args, max_model_len=window).create_engine_config()
-            self._llm: Any = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+            # Statistics without vLLM's loggers: given one of ours, it collects them all the same.
+            with bound_to_us():
+                self._llm: Any = AsyncLLM.from_vllm_config(
+                    config, disable_log_stats=True, stat_loggers=[StepStats]
+                )
+            self._step_stats: Any = self._llm.logger_manager.stat_loggers[0]
         # A wrong model or argument shows as nearly any exception, from any depth.
         except Exception as error:
             # The trace would keep the half-made engine, with its sockets, for as long as it lives.
@@ -104,12 +112,18 @@ class VllmEngine:
         if self._asking.cancelled() or self._asking.exception():
             raise EngineFailed("vLLM's engine process ended right after its start")
 
+    @property
+    def stats(self) -> EngineStats:
+        stats: EngineStats = self._step_stats.stats
+        return stats
+
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenStep, None]:
         """Raises EngineFailed. Closing the generator waits until the abort is on its way."""
         prompt = tokens_input(list(request.prompt_ids), cache_salt=request.cache_salt)
         params = sampling_params(request)
         if needs_preparing(request):
             prompt = await self._prepared(prompt, params, request)
+        self._step_stats.note_request()
         outputs = self._llm.generate(prompt, params, request.id, priority=request.priority)
         async with aclosing(outputs):
             while True:
@@ -163,6 +177,10 @@ class VllmEngine:
         for sentinel in self._watched:
             loop.remove_reader(sentinel)
         self._watched = []
+
+    def kill(self) -> None:
+        """Blocks until no process is left, however it hangs. A shutdown must follow."""
+        _kill(self._processes)
 
     def shutdown(self) -> None:
         """Blocks until no process is left."""

@@ -73,6 +73,7 @@ def engine_args(
         "runner": "generate",
         "scheduling_policy": "priority",
         "disable_log_stats": True,
+        "use_tqdm_on_load": False,
         "tensor_parallel_size": settings.vllm_tensor_parallel_size,
         "pipeline_parallel_size": settings.vllm_pipeline_parallel_size,
         "gpu_memory_utilization": settings.vllm_gpu_memory_utilization,

@@ -19,6 +19,12 @@ def prepare_environment(settings: Settings, environ: MutableMapping[str, str]) -
     environ["HF_HUB_OFFLINE"] = "1"
     # Bars of progress are for terminals; `report` tells of it, and a log is made of lines.
     environ.setdefault("TQDM_DISABLE", "1")
+    # What libraries say of each other, in its processes and past the log's form.
+    environ.setdefault("PYTHONWARNINGS", "ignore")
+    environ.setdefault("TORCH_LOGS", "-all")
+    environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    # Broken logits end their request with an error (steps.py) instead of as nonsense.
+    environ.setdefault("VLLM_COMPUTE_NANS_IN_LOGITS", "1")
     environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", _thread_binding())
 
 

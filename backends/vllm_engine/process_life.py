@@ -65,6 +65,10 @@ class ProcessLife(Generic[LoadedT]):
         report(LoadProgress("ready", 1.0))
 
     @property
+    def is_loaded(self) -> bool:
+        return self._running is not None
+
+    @property
     def loaded(self) -> LoadedT:
         """Raises EngineUnavailable before `start` has returned."""
         if self._running is None:
@@ -83,6 +87,15 @@ class ProcessLife(Generic[LoadedT]):
         if self._dead is None:
             raise EngineUnavailable("the vLLM engine was not started")
         return await asyncio.shield(self._dead)
+
+    async def abandon(self, reason: str) -> bool:
+        """Live sequences end with EngineFailed, the processes by force."""
+        engine = self.loaded.engine
+        self._die(reason)
+        engine.unwatch()
+        engine.fail_live()
+        await asyncio.get_running_loop().run_in_executor(self._threads, engine.kill)
+        return True
 
     async def close(self) -> None:
         self._cancelled.set()
@@ -137,8 +150,11 @@ class ProcessLife(Generic[LoadedT]):
 
     def _on_death(self) -> None:
         """On the loop, from the engine process's own end."""
+        self._die("vLLM's engine process died; its last words are in the log")
+
+    def _die(self, reason: str) -> None:
         if self._dead is not None and not self._dead.done() and not self._cancelled.is_set():
-            self._dead.set_result("vLLM's engine process died; its last words are in the log")
+            self._dead.set_result(reason)
 
 
 def _kill_starting_engine(others: frozenset[int]) -> None:

@@ -20,6 +20,8 @@ def step_of(output: Any, request: TokenRequest) -> TokenStep:
     reason = choice.finish_reason
     if reason is not None and reason not in _FINISHES:
         raise EngineFailed(f"vLLM ended the sequence: {reason}")
+    if output.metrics is not None and output.metrics.is_corrupted:
+        raise EngineFailed("the logits leave no id to draw: some are nan")
     token_ids = tuple(choice.token_ids)
     scores: tuple[ScoredToken, ...] = ()
     if request.num_logprobs is not None:

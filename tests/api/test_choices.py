@@ -13,6 +13,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from backends.base import TokenRequest
 from backends.scripted import END_ID, ScriptedBackend
+from tests.api.reply_lines import reply_lines
 from tests.api.served import HELLO, error_of, served
 from tests.api.streams import Gate, chunks_of
 
@@ -143,7 +144,7 @@ async def test_a_choice_that_is_cut_short_is_logged_with_what_it_had(
         streaming.cancel()
         await asyncio.gather(streaming, return_exceptions=True)
         await gate.is_left.wait()
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "api.reply_log"]
+    (line,) = reply_lines(caplog)
     assert "outcome=gone choices=2 prompt_tokens=3 completion_tokens=8 finish=-" in line
 
 

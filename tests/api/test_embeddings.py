@@ -18,6 +18,7 @@ from backends.embedding import EmbeddingBackend
 from backends.scripted_embedding import BEGIN_ID, SEPARATOR_ID, ScriptedEmbedding
 from core.errors import ModelLoadError
 from core.lifecycle import EngineState, LoadProgress
+from tests.api.reply_lines import reply_lines
 from tests.api.served import HELLO, error_of
 from tests.api.served_embedding import (
     MODEL,
@@ -281,7 +282,7 @@ async def test_one_line_is_logged_without_any_text(
 ) -> None:
     caplog.set_level(logging.INFO, logger="api")
     await app.embed(["secret", "words"])
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "api.reply_log"]
+    (line,) = reply_lines(caplog)
     assert "path=/v1/embeddings " in line
     assert "outcome=done choices=2 prompt_tokens=15 " in line
     assert "secret" not in line
@@ -309,7 +310,7 @@ async def test_a_client_that_goes_ends_the_engines_call(caplog: pytest.LogCaptur
         assert backend.num_live == 1
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
-        while backend.num_live or "outcome=gone" not in caplog.text:
+        while backend.num_live or not any("outcome=gone" in line for line in reply_lines(caplog)):
             await asyncio.sleep(0)
 
 

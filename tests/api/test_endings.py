@@ -17,6 +17,7 @@ from backends.delegate import Delegate, OpenBackend
 from backends.scripted import END_ID, ScriptedBackend
 from core.lifecycle import LoadProgress
 from serving.service import GenerationService, ServingOptions
+from tests.api.reply_lines import reply_lines
 from tests.api.served import HELLO, Served, error_of, served
 from tests.api.streams import Gate, frames, payloads
 from tests.engines import listening, settings_for
@@ -162,7 +163,7 @@ async def test_one_line_ends_each_request_and_holds_no_text(
     async with served(ScriptedBackend(words)) as app:
         await app.chat(messages=[{"role": "user", "content": "a secret"}])
         await stream(app)
-    lines = [r.getMessage() for r in caplog.records if r.name == "api.reply_log"]
+    lines = reply_lines(caplog)
     assert len(lines) == 2
     assert all("outcome=done" in line and "finish=stop" in line for line in lines)
     assert not any("secret" in line or "Gr" in line for line in lines)

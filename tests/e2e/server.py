@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -14,18 +15,20 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class ServerProcess:
-    """`main.py` with flags. Its output is read as it comes, so that it never blocks on a pipe."""
+class Program:
+    """A program of Python's. Its output is read as it comes, so that it never blocks on a pipe."""
 
-    def __init__(self, *flags: str, cwd: Path = ROOT, **environment: str) -> None:
+    def __init__(self, *arguments: str, cwd: Path = ROOT, **environment: str) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("JARVIS_")}
         self._process = subprocess.Popen(
-            [sys.executable, str(ROOT / "main.py"), "--port", "0", *flags],
+            [sys.executable, *arguments],
             cwd=cwd,
             env={**kept, "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # Signals for it alone: those of a terminal go to a whole group.
+            start_new_session=True,
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.output: list[str] = []
@@ -40,16 +43,23 @@ class ServerProcess:
             if text in line:
                 return line.strip()
 
-    def client(self) -> httpx.Client:
-        url = self.wait_for("serving on ").split("serving on ")[1]
-        return httpx.Client(base_url=url, timeout=120)
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self._process.pid).children(recursive=True)
 
+    def send(self, how: signal.Signals) -> None:
+        self._process.send_signal(how)
+
+    def send_to_group(self, how: signal.Signals) -> None:
+        """As a terminal does on Ctrl-C: to its children too."""
+        os.killpg(self._process.pid, how)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code."""
-        self._process.send_signal(how)
+        self.send(how)
         return self._process.wait(timeout=60)
 
     def wait(self, timeout_s: float = 60) -> int:
@@ -71,3 +81,17 @@ class ServerProcess:
                 self.output.append(line)
                 self._lines.put(line)
         self._lines.put(None)
+
+
+class ServerProcess(Program):
+    """`main.py` with flags."""
+
+    def __init__(self, *flags: str, cwd: Path = ROOT, **environment: str) -> None:
+        super().__init__(str(ROOT / "main.py"), "--port", "0", *flags, cwd=cwd, **environment)
+
+    def client(self) -> httpx.Client:
+        url = self.wait_for("serving on ").split("serving on ")[1]
+        return httpx.Client(base_url=url, timeout=120)
+
+
+Start = Callable[..., ServerProcess]

@@ -1,6 +1,5 @@
 """The whole product as a user meets it: one command, one line in `.env`, the same answers."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.server import ROOT, ServerProcess
+from tests.e2e.server import ROOT, Start
 
 pytestmark = pytest.mark.engine
 
@@ -17,24 +16,6 @@ QUESTION = {
     "temperature": 0,
     "max_tokens": 40,
 }
-Start = Callable[..., ServerProcess]
-
-
-@pytest.fixture
-def start(tmp_path: Path, cache: Path) -> Iterator[Start]:
-    """Starts servers that know neither the user's `.env` nor an earlier run's cache."""
-    servers: list[ServerProcess] = []
-    empty = tmp_path / "empty.env"
-    empty.touch()
-
-    def open_server(*flags: str, **environment: Any) -> ServerProcess:
-        own = () if "--env-file" in flags else ("--env-file", str(empty))
-        servers.append(ServerProcess(*flags, *own, JARVIS_CACHE_DIR=str(cache), **environment))
-        return servers[-1]
-
-    yield open_server
-    for server in servers:
-        server.kill()
 
 
 def answer(client: httpx.Client) -> dict[str, Any]:

@@ -26,12 +26,12 @@ class WatchedScript(ScriptedBackend):
     def __init__(
         self, num_free: int | None = None, at_step: Callable[[], None] = lambda: None
     ) -> None:
-        super().__init__(endless, gate=self._pass)
+        super().__init__(endless, gate=self._free)
         self.has_begun, self.was_aborted = threading.Event(), threading.Event()
         self._num_free = num_free
         self._at_step = at_step
 
-    def _pass(self) -> asyncio.Future[None]:
+    def _free(self) -> asyncio.Future[None]:
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._num_free != 0:
             passed.set_result(None)

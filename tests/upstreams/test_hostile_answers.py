@@ -203,7 +203,7 @@ async def test_a_client_that_stops_reading_does_not_keep_the_server() -> None:
     endless = unended(Endlessly(chunk(delta("x" * 1000) * 50)))
     times = UpstreamTimeouts(connect_s=2.0, read_s=2.0, total_s=0.5)
     body = json.dumps({"model": "tiny", "stream": True, "messages": HELLO}).encode()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: ::1\r\ncontent-type: application/json\r\n"
     async with (
         server_with("tiny", endless) as server,
         remote_app(upstream("a", server, timeouts=times)) as app,

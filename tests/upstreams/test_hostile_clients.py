@@ -23,7 +23,7 @@ def some_answer(_: SeenRequest) -> Steps:
 
 def request_bytes(*, is_stream: bool) -> bytes:
     body = json.dumps({"model": "tiny", "stream": is_stream, "messages": HELLO}).encode()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: ::1\r\ncontent-type: application/json\r\n"
     return head + b"content-length: %d\r\n\r\n" % len(body) + body
 
 

@@ -16,7 +16,7 @@ from api.schemas.strict_object import StrictObject
 from api.schemas.validation import UnknownFields, shown, validate
 from core.errors import InvalidValue, RequestError, UnsupportedField
 
-MAX_ITEMS = 10_000
+MAX_ITEMS = 100_000
 
 Item = dict[str, Any]
 Status = Literal["in_progress", "completed", "incomplete"]
@@ -114,7 +114,7 @@ def read_items(value: object, unknown: UnknownFields) -> tuple[Item, ...]:
         return (MessageItem(role="user", content=value).read("input"),)
     if not isinstance(value, list) or not 0 < len(value) <= MAX_ITEMS:
         raise InvalidValue(
-            f"input is {shown(value)}; allowed is a string or a list of 1 to {MAX_ITEMS} items",
+            f"input is {shown(value)}; allowed is a string or a list of items, none empty",
             param="input",
         )
     return tuple(_item(index, each, unknown) for index, each in enumerate(value))

@@ -98,6 +98,9 @@ class ResponseRequest(SamplingFields):
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
     store: bool | None = Field(None, description="True by default.")
     background: bool | None = None
+    timeout: float | None = Field(
+        None, gt=0, description="Seconds that the request may take, waiting included."
+    )
     stream: bool | None = None
     stream_options: ResponseStreamOptions | None = None
     chat_template_kwargs: dict[str, Any] | None = Field(

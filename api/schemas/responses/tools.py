@@ -52,7 +52,7 @@ def read_tools(value: object, unknown: UnknownFields) -> tuple[Tool, ...]:
         return ()
     if not isinstance(value, list) or len(value) > MAX_TOOLS:
         raise InvalidValue(
-            f"tools is {shown(value)}; allowed is a list of at most {MAX_TOOLS} tools",
+            f"tools is {shown(value)}; allowed is a list of tools",
             param="tools",
         )
     tools = [_tool(index, each, unknown) for index, each in enumerate(value)]

@@ -104,7 +104,8 @@ async def test_a_client_that_reads_nothing_holds_up_the_server_and_not_us(one: O
         client.setblocking(False)
         loop = asyncio.get_running_loop()
         request = (
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/json\r\n"
             b"content-length: %d\r\n\r\n%b" % (len(body), body)
         )
         await loop.sock_sendall(client, request)

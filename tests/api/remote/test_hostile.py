@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from api.remote.fields import passed_body
+from core.bounds import RequestBounds
 from core.errors import InvalidValue
 from tests.api.remote.harness import (
     HELLO,
@@ -18,6 +19,7 @@ from tests.api.remote.harness import (
     server_with,
     upstream,
 )
+from tests.api.reply_lines import reply_lines
 from tests.upstream_answers import DONE, chat_answer, delta, event, stream, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -161,7 +163,7 @@ async def test_a_server_that_pretends_to_count_is_not_believed_or_logged(
     for body in odd:
         caplog.clear()
         assert (await one.chat(whole(body))).content == body
-        (line,) = [each for each in caplog.messages if each.startswith("method=")]
+        (line,) = reply_lines(caplog)
         assert "prompt_tokens=0 completion_tokens=0" in line
 
 
@@ -176,11 +178,11 @@ async def test_a_request_makes_one_line(one: One, caplog: pytest.LogCaptureFixtu
     for outcome, (answer, count) in cases.items():
         caplog.clear()
         await one.chat(answer, stream=True)
-        (line,) = [each for each in caplog.messages if each.startswith("method=")]
+        (line,) = reply_lines(caplog)
         assert f"upstream=a outcome={outcome.strip()} choices=1 prompt_tokens={count} " in line
     caplog.clear()
     await one.chat(whole(b"", 500))
-    (line,) = [each for each in caplog.messages if each.startswith("method=")]
+    (line,) = reply_lines(caplog)
     assert "upstream=a outcome=failed choices=1 prompt_tokens=0 " in line
 
 
@@ -242,7 +244,7 @@ async def test_a_large_body_is_read_beside_the_loop() -> None:
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count())
-    body = await passed_body(text)
+    body = await passed_body(text, RequestBounds())
     counting.cancel()
     assert bytes(body.fields["model"]) == b'"tiny"'
     assert steps > 2
@@ -250,7 +252,7 @@ async def test_a_large_body_is_read_beside_the_loop() -> None:
 
 async def test_a_broken_large_body_is_refused_in_few_words() -> None:
     with pytest.raises(InvalidValue) as error:
-        await passed_body(b'{"a":"' + b"x" * 200_000)
+        await passed_body(b'{"a":"' + b"x" * 200_000, RequestBounds())
     assert len(str(error.value)) < 300
 
 

@@ -9,11 +9,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from api.cutoff import Cutoff
 from api.request_watch import RequestWatch, WatchLabels
 from api.responses.answer import ResponseAnswer
-from api.responses.background import BackgroundRuns
+from api.responses.background import BackgroundRuns, Stay
 from api.responses.output import ScoreView
-from api.traffic import Traffic
 from backends.scripted import byte_vocabulary
 from core.errors import EngineUnavailable
 from tests.api.responses.asking import PATH, TEXT, greeting, output_text, post, respond
@@ -158,16 +158,20 @@ async def test_what_those_under_way_hold_together_is_bounded() -> None:
     def answer(name: str) -> ResponseAnswer:
         return ResponseAnswer(name, {}, ScoreView(byte_vocabulary(), None), None)
 
-    def watch() -> RequestWatch:
-        return RequestWatch(WatchLabels("a", "", "m", 0.0), [], ())
+    def stay() -> Stay:
+        watch = RequestWatch(WatchLabels("a", "", "m", 0.0), [], ())
+        return Stay(watch, Cutoff(), lambda: ended.append(1))
 
-    runs, large = BackgroundRuns(set(), Traffic(), max_bytes=1000), [{"text": "a" * 2000}]
-    runs.start(answer("resp_1"), [], large, watch())
+    ended: list[int] = []
+
+    runs, large = BackgroundRuns(set(), max_bytes=1000), [{"text": "a" * 2000}]
+    runs.start(answer("resp_1"), [], large, stay())
     with pytest.raises(EngineUnavailable, match="allowed are 1000 together"):
-        runs.start(answer("resp_2"), [], [], watch())
+        runs.start(answer("resp_2"), [], [], stay())
     while runs.find("resp_1") is not None:
         await asyncio.sleep(0)
-    runs.start(answer("resp_3"), [], [], watch())
-    runs.start(answer("resp_4"), [], [], watch())
+    runs.start(answer("resp_3"), [], [], stay())
+    runs.start(answer("resp_4"), [], [], stay())
     assert runs.forget("resp_3")
     await runs.close()
+    assert len(ended) == 4
