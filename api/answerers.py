@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request
 
-from api.claims import claimed
+from api.claims import check_allowed, claimed, salted_for
 from api.local_model import chat_names, check_local, local_names, local_service
 from api.remote.attempts import (
     ATTEMPTS_HEADER,
@@ -16,7 +16,7 @@ from api.remote.attempts import (
     attempts_of,
     header_text,
 )
-from api.remote.routing import client_key, note_failure, router_of, targets_of
+from api.remote.routing import client_key, kinds_of, note_failure, router_of, targets_of
 from core.errors import EngineUnavailable, JarvisError
 from core.requests import GenerationRequest
 from core.sampling import SamplingPlan
@@ -113,7 +113,9 @@ class Answerer:
         assert router is not None, "there are other servers"
         answers = RemoteAnswers(router.host)
         ceiling = claimed(self.request, wanted).token_ceiling
-        wanted = wanted if wanted.max_tokens else replace(wanted, max_tokens=ceiling)
+        if wanted.max_tokens is None:
+            wanted = replace(wanted, max_tokens=ceiling)
+        wanted = salted_for(self.request, wanted, kinds_of(target, router.host))
         return answers.prepare(wanted, target, self._tell, client_key(self.request))
 
     def _note(self, error: JarvisError) -> None:
@@ -130,6 +132,7 @@ async def answerer_for(request: Request, name: str | None) -> Answerer:
     if router is None:
         check_local(request, name)
         return Answerer(request, (LocalTarget(name),))
+    check_allowed(request, name)
     return Answerer(request, await targets_of(request, router, name, chat_names(request)))
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import Answer, Labels
-from api.disconnect import ClientGone, while_connected
+from api.disconnect import CLIENT_CLOSED_REQUEST, ClientGone, while_connected
 from api.event_stream import EventStreamResponse
 from api.frames import Frames, UsageStyle
 from api.json_response import JsonResponse
@@ -27,8 +27,6 @@ from core.errors import JarvisError
 from core.observation import Outcome
 from serving.answer_source import AnswerSource
 from serving.generation import Generation
-
-_CLIENT_CLOSED_REQUEST = 499
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ async def reply_with(
         return await reply.plain(request, headers)
     except ClientGone:
         reply.end(Outcome.GONE)
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
     except BaseException as error:
         reply.end(outcome_of(error))
         raise

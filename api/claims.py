@@ -1,7 +1,7 @@
 """Owns what a request may ask for on behalf of its account, and by when it must be over."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,28 +10,30 @@ from starlette.requests import Request
 
 from api.access.access import Access
 from api.access.ceilings import capped, check_model
+from api.remote.fields import scalar
 from api.served_names import ServedNames
 from api.visit import account_of, visit_of
 from core.errors import InvalidValue
 from core.requests import GenerationRequest
+from core.upstreams import UpstreamKind
 from serving.remote.targets import ModelRouter
 
 if TYPE_CHECKING:
     from api.embedding_calls import ServedEmbedding
 
 _LENGTH_FIELDS = ("max_completion_tokens", "max_tokens", "n_predict")
+_KINDS_WITH_SALTS = frozenset({UpstreamKind.VLLM, UpstreamKind.JARVIS})
 _LONGEST_TIMEOUT_S = 7 * 24 * 3600.0
 
 
 def claimed(request: Request, wanted: GenerationRequest) -> GenerationRequest:
     """The request as its account may have it. Raises InvalidValue above the account's ceiling."""
     account = account_of(request)
-    access: Access = request.app.state.access
     capped(account, wanted.max_tokens)
     return replace(
         wanted,
         account=account.name,
-        cache_salt=access.salt_of(account, wanted.cache_salt),
+        cache_salt=_access(request).salt_of(account, wanted.cache_salt),
         token_ceiling=account.limits.max_tokens,
     )
 
@@ -56,11 +58,36 @@ def passed_fields(
         return sent
     given = [name for name in _LENGTH_FIELDS if _is_set(fields.get(name))]
     for name in given:
-        capped(account, msgspec.json.decode(fields[name]), name)
+        capped(account, scalar(name, fields[name]), name)
     # Servers overlook the names that they don't know.
     if not {"max_tokens", "max_completion_tokens"} & set(given):
         sent["max_tokens"] = msgspec.Raw(msgspec.json.encode(account.limits.max_tokens))
     return sent
+
+
+def salted(
+    request: Request, fields: Mapping[str, msgspec.Raw], kinds: Collection[UpstreamKind]
+) -> Mapping[str, msgspec.Raw]:
+    """The fields with the account's own salt in them, for servers that all know what that is."""
+    account, access = account_of(request), _access(request)
+    if not account.name or not frozenset(kinds) <= _KINDS_WITH_SALTS:
+        return fields
+    given = fields.get("cache_salt")
+    text = scalar("cache_salt", given) if _is_set(given) and given is not None else None
+    if text is not None and not isinstance(text, str):
+        return fields
+    salt = access.salt_of(account, text)
+    return {**fields, "cache_salt": msgspec.Raw(msgspec.json.encode(salt))}
+
+
+def salted_for(
+    request: Request, wanted: GenerationRequest, kinds: Collection[UpstreamKind]
+) -> GenerationRequest:
+    """As `salted`, of a request that is read already."""
+    account = account_of(request)
+    if not account.name or not frozenset(kinds) <= _KINDS_WITH_SALTS:
+        return wanted
+    return replace(wanted, cache_salt=_access(request).salt_of(account, wanted.cache_salt))
 
 
 def check_allowed(request: Request, name: str | None) -> None:
@@ -72,9 +99,9 @@ def check_allowed(request: Request, name: str | None) -> None:
 
 def limit_time(request: Request, given: Mapping[str, Any]) -> None:
     """The body's `timeout`, from the request's arrival on. Raises InvalidValue."""
-    seconds = given.get("timeout")
+    seconds: Any = given.get("timeout")
     if isinstance(seconds, msgspec.Raw):
-        seconds = msgspec.json.decode(seconds)
+        seconds = scalar("timeout", seconds)
     if seconds is None:
         return
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
@@ -84,6 +111,11 @@ def limit_time(request: Request, given: Mapping[str, Any]) -> None:
             param="timeout",
         )
     visit_of(request).cutoff.limit(float(seconds))
+
+
+def _access(request: Request) -> Access:
+    access: Access = request.app.state.access
+    return access
 
 
 def _all_names(request: Request) -> tuple[str, ...]:

@@ -35,7 +35,8 @@ class Cutoff:
     def continued(self, later: "Cutoff") -> "Cutoff":
         """`later`, which began after this one, with what is left of this one's time."""
         if self._limit_s is not None:
-            later.limit(self._started_at + self._limit_s - later._started_at)
+            later._started_at = self._started_at
+            later.limit(self._limit_s)
         return later
 
     def on_cut(self, call: OnCut) -> None:

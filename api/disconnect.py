@@ -10,6 +10,9 @@ from api.visit import visit_of
 
 T = TypeVar("T")
 
+# As nginx has it: nobody sees it but logs and metrics.
+CLIENT_CLOSED_REQUEST = 499
+
 
 class ClientGone(Exception):
     """The client closed its connection; there is nobody to answer."""

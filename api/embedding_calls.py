@@ -11,15 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.claims import check_allowed
-from api.disconnect import ClientGone, while_connected
+from api.disconnect import CLIENT_CLOSED_REQUEST, ClientGone, while_connected
 from api.json_response import JsonResponse
 from api.served_names import ServedNames
 from api.visit import account_of, visit_of
 from core.errors import DeadlineExceeded, RequestError
 from core.observation import AnswerSummary, Outcome
 from serving.embedding import EmbeddingService
-
-_CLIENT_CLOSED_REQUEST = 499
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +66,11 @@ class EmbeddingCall:
         self.id = uuid.uuid4().hex
         self._request = request
         self._num_inputs = num_inputs
+        self._num_tokens = 0
+
+    def count(self, num_tokens: int) -> None:
+        """So many are to be read, whatever becomes of them."""
+        self._num_tokens = num_tokens
 
     async def answer(
         self,
@@ -76,29 +79,29 @@ class EmbeddingCall:
         headers: Mapping[str, str],
     ) -> Response:
         """The body made of the work's result, in a thread. Work whose client goes is cancelled."""
-        outcome, num_tokens = Outcome.FAILED, 0
+        outcome = Outcome.FAILED
         try:
             result = await while_connected(self._request, work)
             body = await asyncio.to_thread(body_of, result)
-            outcome, num_tokens = Outcome.DONE, result.num_tokens
+            outcome = Outcome.DONE
             return JsonResponse(body, headers=headers)
         except ClientGone:
             outcome = Outcome.GONE
-            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         except DeadlineExceeded:
             outcome = Outcome.EXPIRED
             raise
         finally:
-            visit_of(self._request).tell(self._summary(outcome, num_tokens))
+            visit_of(self._request).tell(self._summary(outcome))
 
-    def _summary(self, outcome: Outcome, num_tokens: int) -> AnswerSummary:
+    def _summary(self, outcome: Outcome) -> AnswerSummary:
         served: ServedEmbedding = self._request.app.state.embedding
         return AnswerSummary(
             id=self.id,
             account=account_of(self._request).name,
             model=served.names.model_id,
             outcome=outcome,
-            num_prompt_tokens=num_tokens,
+            num_prompt_tokens=self._num_tokens,
             total_s=time.monotonic() - visit_of(self._request).arrived_at,
             num_choices=self._num_inputs,
         )

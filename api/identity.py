@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.cutoff import Cutoff
-from api.disconnect import ClientGone
+from api.disconnect import CLIENT_CLOSED_REQUEST, ClientGone
 from api.errors import on_foreign_error, response_to
 from api.request_watch import Observers
+from api.route_kinds import METHODS, QUIET_ROUTES
 from api.traffic import Traffic
 from api.visit import Visit, account_of, put_visit
 from core.errors import ServerStopping
@@ -25,10 +26,6 @@ from core.request_context import request_id as current_request_id
 
 REQUEST_ID_HEADER = "x-request-id"
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Asked while a server stops, and no work.
-_ALWAYS_OPEN = frozenset({"/health", "/health/ready", "/metrics"})
-_CLIENT_CLOSED_REQUEST = 499
 # How long a key was looked at is not told.
 _UNTIMED = frozenset({401, 403})
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -74,7 +71,7 @@ class Identity:
 
     def _enter(self, scope: Scope) -> Cutoff | None:
         """Raises ServerStopping."""
-        return None if scope["path"] in _ALWAYS_OPEN else self._traffic.enter()
+        return None if scope["path"] in QUIET_ROUTES else self._traffic.enter()
 
 
 class _Reply:
@@ -108,11 +105,11 @@ class _Reply:
         return ReplySummary(
             request_id=self.request_id,
             account=account_of(self._request).name,
-            method=scope["method"] if scope["method"] in _METHODS else "OTHER",
+            method=scope["method"] if scope["method"] in METHODS else "OTHER",
             route=getattr(scope.get("route"), "path", "unknown"),
-            status=_CLIENT_CLOSED_REQUEST if self._status is None else self._status,
+            status=CLIENT_CLOSED_REQUEST if self._status is None else self._status,
             error=scope["state"].get("error_code"),
-            is_whole=self._is_whole and self._status != _CLIENT_CLOSED_REQUEST,
+            is_whole=self._is_whole and self._status != CLIENT_CLOSED_REQUEST,
             total_s=time.monotonic() - self._started_at,
             answer=visit.answer or answer,
             trace_parent=_matching(_TRACE_PARENT, self._request.headers.get("traceparent")),

@@ -3,12 +3,10 @@
 import logging
 from typing import Any
 
+from api.route_kinds import QUIET_ROUTES
 from core.observation import AnswerSummary, ReplySummary
 
 logger = logging.getLogger(__name__)
-
-# What is asked every few seconds, by machines.
-_QUIET_ROUTES = frozenset({"/health", "/health/ready", "/metrics"})
 
 
 class ReplyLog:
@@ -32,7 +30,7 @@ class ReplyLog:
         if summary.answer is not None:
             facts |= answer_facts(summary.answer)
         facts["total_s"] = round(summary.total_s, 3)
-        is_quiet = summary.route in _QUIET_ROUTES and summary.error is None
+        is_quiet = summary.route in QUIET_ROUTES and summary.error is None
         _write(logging.DEBUG if is_quiet else logging.INFO, facts)
 
 

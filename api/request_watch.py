@@ -108,7 +108,7 @@ class RequestWatch:
             model=self._labels.model,
             outcome=outcome,
             finish_reasons=tuple(self._finishes),
-            num_prompt_tokens=sum(source.num_prompt_tokens for source in firsts),
+            num_prompt_tokens=sum(map(_num_read, firsts)),
             num_completion_tokens=self._count(),
             num_reused=self._num_reused,
             queue_s=self._queue_s(),
@@ -123,3 +123,9 @@ class RequestWatch:
 def outcome_of(error: BaseException) -> Outcome:
     """How an answer ended that ended with this."""
     return Outcome.EXPIRED if isinstance(error, DeadlineExceeded) else Outcome.FAILED
+
+
+def _num_read(source: AnswerSource) -> int:
+    """The prompt's tokens, where anybody began to read them: no turn, no work."""
+    is_begun = source.queue_s is not None or source.num_completion_tokens > 0
+    return source.num_prompt_tokens if is_begun else 0

@@ -80,10 +80,6 @@ class HostRefused(RequestError):
     """The request's Host header is none of this server's names."""
 
 
-class HeaderTooLarge(RequestError):
-    """The URL or a header exceeds its size limit."""
-
-
 class TooManyRequests(JarvisError):
     """More was asked than is allowed or can be queued. `retry_after_s`: when it may be allowed."""
 

@@ -60,7 +60,8 @@ class Admission:
                     max_tokens=max(num_wanted, 1),
                     end_ids=end_ids,
                     sampling=for_choice(plan, choice),
-                    priority=request.priority,
+                    # Between accounts an engine's own order would pass by the turns' fairness.
+                    priority=0 if request.account else request.priority,
                     cache_salt=request.cache_salt,
                     grammar=answer.grammar,
                     num_logprobs=request.view.num_logprobs,
@@ -71,6 +72,7 @@ class Admission:
                 view=request.view,
                 num_wanted=num_wanted,
                 account=request.account,
+                priority=request.priority,
             )
             for choice in range(request.num_choices)
         ]

@@ -18,33 +18,29 @@ class Backlog:
         self._rules = rules
         self._num_inputs = 0
         self._num_tokens = 0
-        self._num_calls = 0
         self._times = TurnTimes()
 
     @contextmanager
     def admitted(self, num_inputs: int, num_tokens: int) -> Iterator[None]:
-        """For as long as they are under way. One call alone is never too much. Raises QueueFull."""
-        self._check(num_inputs, num_tokens)
-        self._add(1, num_inputs, num_tokens)
+        """For as long as they are under way. Raises QueueFull where those before are too many."""
+        self._check()
+        self._add(num_inputs, num_tokens)
         began_at = time.monotonic()
         try:
             yield
         finally:
-            self._add(-1, -num_inputs, -num_tokens)
+            self._add(-num_inputs, -num_tokens)
             self._times.add(time.monotonic() - began_at)
 
-    def _add(self, num_calls: int, num_inputs: int, num_tokens: int) -> None:
-        self._num_calls += num_calls
+    def _add(self, num_inputs: int, num_tokens: int) -> None:
         self._num_inputs += num_inputs
         self._num_tokens += num_tokens
 
-    def _check(self, num_inputs: int, num_tokens: int) -> None:
+    def _check(self) -> None:
         rules = self._rules
-        is_crowded = rules.max_waiting is not None and (
-            self._num_inputs + num_inputs > rules.max_waiting
-        )
-        is_long = rules.max_tokens is not None and self._num_tokens + num_tokens > rules.max_tokens
-        if self._num_calls and (is_crowded or is_long):
+        is_crowded = rules.max_waiting is not None and self._num_inputs > rules.max_waiting
+        is_long = rules.max_tokens is not None and self._num_tokens > rules.max_tokens
+        if is_crowded or is_long:
             wait_s = self._times.until(1, 1)
             raise QueueFull(
                 f"the server has as much work as it takes: {self._num_inputs} inputs with"

@@ -5,7 +5,7 @@ compared here, the same for each.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +75,10 @@ class Comparison:
         return [TextPair(*both) for both in zip(queries, self.documents, strict=True)]
 
 
+# Told how many tokens a request's inputs have, before any work.
+OnEncoded = Callable[[int], None]
+
+
 class EmbeddingService:
     """The pipeline over one embedding host."""
 
@@ -97,14 +101,16 @@ class EmbeddingService:
         request_id: str,
         inputs: Sequence[str | tuple[int, ...]],
         num_dimensions: int | None = None,
+        on_encoded: OnEncoded = lambda _: None,
     ) -> Embeddings:
-        """Being cancelled aborts. Raises RequestError, QueueFull, EngineUnavailable or
-        EngineFailed.
+        """`on_encoded` is told how many tokens there are. Being cancelled aborts. Raises
+        RequestError, QueueFull, EngineUnavailable or EngineFailed.
         """
         card = self._host.card
         _refuse_ranker(card)
         _check_dimensions(num_dimensions, card)
         encoded = await self._encode(named("input", inputs))
+        on_encoded(_count(encoded))
         vectors = await self._vectors(request_id, encoded)
         if len(vectors) * card.num_dimensions <= _INLINE_NUMBERS:
             rows = finished_rows(vectors, num_dimensions, card)
@@ -112,23 +118,29 @@ class EmbeddingService:
             rows = await asyncio.to_thread(finished_rows, vectors, num_dimensions, card)
         return Embeddings(rows, _count(encoded))
 
-    async def compare(self, request_id: str, texts: Comparison) -> Scores:
+    async def compare(
+        self, request_id: str, texts: Comparison, on_encoded: OnEncoded = lambda _: None
+    ) -> Scores:
         """As `embed`. How alike the two of each pair are, or how relevant the document is."""
         if self._host.card.ranks_pairs:
-            return await self._rank(request_id, texts)
-        return await self._compare_vectors(request_id, texts)
+            return await self._rank(request_id, texts, on_encoded)
+        return await self._compare_vectors(request_id, texts, on_encoded)
 
-    async def _rank(self, request_id: str, texts: Comparison) -> Scores:
+    async def _rank(self, request_id: str, texts: Comparison, on_encoded: OnEncoded) -> Scores:
         encoded = await self._encode(named(texts.document_field, texts.pairs))
+        on_encoded(_count(encoded))
         logits = stacked(await self._vectors(request_id, encoded), 1)
         return Scores(sigmoids(logits), _count(encoded))
 
-    async def _compare_vectors(self, request_id: str, texts: Comparison) -> Scores:
+    async def _compare_vectors(
+        self, request_id: str, texts: Comparison, on_encoded: OnEncoded
+    ) -> Scores:
         inputs = named(texts.query_field, texts.queries)
         if len(inputs) == 1:
             inputs = [NamedInput(texts.query_field, texts.queries[0])]
         inputs += named(texts.document_field, texts.documents)
         encoded = await self._encode(inputs)
+        on_encoded(_count(encoded))
         vectors = await self._vectors(request_id, encoded)
         num_queries, num_numbers = len(texts.queries), self._host.card.num_dimensions
         values = await asyncio.to_thread(

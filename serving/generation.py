@@ -39,10 +39,11 @@ class Task:
     view: View
     num_wanted: int
     account: str = ""
+    priority: int = 0
 
     @property
     def claim(self) -> Claim:
-        return Claim(self.account, self.tokens.priority, len(self.tokens.prompt_ids))
+        return Claim(self.account, self.priority, len(self.tokens.prompt_ids))
 
 
 class Generation:

@@ -23,7 +23,7 @@ from serving.answers.planning import AnswerPlanner, CompiledAnswer
 from serving.capabilities import LoadedFacts
 from serving.encoding import EncodedPrompt
 from serving.fingerprint import system_fingerprint
-from serving.generation import Generation, IsCutShort
+from serving.generation import Generation, IsCutShort, Task
 from serving.prompting import Prompter, special_tokens
 from serving.structures.compiler import StructureCompiler
 from serving.turns import QueueRules, Turns
@@ -120,7 +120,14 @@ class GenerationService:
         QueueFull.
         """
         model = self._ready_model()
-        self.turns.check((0,) * request.num_choices)
+        with self.turns.coming(request.num_choices):
+            tasks, is_cut_short = await self._prepared(model, request)
+        self.turns.check([len(task.prompt.token_ids) for task in tasks])
+        return [Generation(self._host, task, is_cut_short, self.turns) for task in tasks]
+
+    async def _prepared(
+        self, model: LoadedModel, request: GenerationRequest
+    ) -> tuple[list[Task], IsCutShort]:
         planner, own = model.planner, request.prompt
         request = planner.adapt(request)
         compiled = None
@@ -130,10 +137,8 @@ class GenerationService:
         rules = planner.rules(request, prompt, own if isinstance(own, Conversation) else None)
         grammar = compiled.grammar if compiled is not None else None
         terms = AnswerTerms(grammar, rules, planner.shown_ids(rules))
-        is_cut_short = self._cut_short_check(compiled)
         tasks = model.admission.tasks(request, prompt, terms)
-        self.turns.check([len(prompt.token_ids)] * len(tasks))
-        return [Generation(self._host, task, is_cut_short, self.turns) for task in tasks]
+        return tasks, self._cut_short_check(compiled)
 
     def _cut_short_check(self, compiled: CompiledAnswer | None) -> IsCutShort:
         def is_cut_short(_: Grammar, text: bytes) -> bool:

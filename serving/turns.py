@@ -10,8 +10,8 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from core.errors import QueueFull
@@ -91,9 +91,11 @@ class Turn:
     account: _Account
     waited_s: float
     began_at: float
+    has_output: bool = False
 
     def count_output(self, num_tokens: int) -> None:
         """So many more were generated."""
+        self.has_output = True
         self.account.served += _OUTPUT_WEIGHT * num_tokens
 
 
@@ -109,6 +111,7 @@ class Turns:
         self._num_running = 0
         self._num_waiting = 0
         self._num_tokens = 0
+        self._num_coming = 0
         self._times = TurnTimes()
 
     @property
@@ -135,19 +138,30 @@ class Turns:
         self._capacity = num_slots + num_slots // _SLOTS_FOR_ONE_MORE
         self._grant()
 
+    @contextmanager
+    def coming(self, count: int) -> Iterator[None]:
+        """So many are prepared, and count as waiting meanwhile. Raises QueueFull."""
+        self.check((0,) * count)
+        self._num_coming += count
+        try:
+            yield
+        finally:
+            self._num_coming -= count
+
     def check(self, sizes: Sequence[int]) -> None:
         """Whether so many could come now, with prompts of these sizes. Raises QueueFull.
 
         Those that find a place at the engine at once don't wait.
         """
-        num_free = max(self._capacity - self._num_running - self._num_waiting, 0)
+        num_before = self._num_waiting + self._num_coming
+        num_free = max(self._capacity - self._num_running - num_before, 0)
         waiting = sorted(sizes)[: max(len(sizes) - num_free, 0)]
         if not waiting:
             return
         rules, num_tokens = self._rules, sum(waiting)
-        if rules.max_waiting is not None and self._num_waiting + len(waiting) > rules.max_waiting:
-            over = self._num_waiting + len(waiting) - rules.max_waiting
-            raise self._full(f"{self._num_waiting} sequences wait", over)
+        if rules.max_waiting is not None and num_before + len(waiting) > rules.max_waiting:
+            over = num_before + len(waiting) - rules.max_waiting
+            raise self._full(f"{num_before} sequences wait", over)
         if rules.max_tokens is not None and self._num_tokens + num_tokens > rules.max_tokens:
             share = (self._num_tokens + num_tokens - rules.max_tokens) / max(self._num_tokens, 1)
             over = max(round(share * self._num_waiting), 1)
@@ -161,7 +175,8 @@ class Turns:
         try:
             yield turn
         finally:
-            self._times.add(self._clock() - turn.began_at)
+            if turn.has_output:
+                self._times.add(self._clock() - turn.began_at)
             self._give_back(turn.account)
 
     async def _wait(self, claim: Claim) -> Turn:

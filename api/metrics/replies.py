@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from api.metrics.bounded_labels import OTHER, BoundedLabel
+from api.route_kinds import METHODS
 from core.observation import AnswerSummary, Outcome, ReplySummary
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MOST_ROUTES, _MOST_CODES, _MOST_KEYS = 128, 64, 1024
 _EXPIRED = 408
 
@@ -37,7 +37,7 @@ class ReplyCounts:
         self._count_outcome(answer.outcome)
 
     def replied(self, reply: ReplySummary) -> None:
-        method = reply.method if reply.method in _METHODS else OTHER
+        method = reply.method if reply.method in METHODS else OTHER
         self._requests[self._routes.of(reply.route), method, str(reply.status)] += 1
         if reply.account:
             self._key_requests[(self._keys.of(reply.account),)] += 1

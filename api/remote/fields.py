@@ -34,6 +34,7 @@ _REFUSED = frozenset(
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # Below so many bytes, the work costs less than a hand-over to a thread.
 _INLINE_BYTES = 64 * 1024
+_MAX_SCALAR_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +112,11 @@ def with_model(fields: RawFields, name: str | None) -> bytes:
 
 def _value(fields: RawFields, name: str) -> object:
     raw = fields.get(name)
-    return None if raw is None else msgspec.json.decode(raw)
+    return None if raw is None else scalar(name, raw)
+
+
+def scalar(name: str, raw: msgspec.Raw) -> object:
+    """What is written in few bytes. Raises InvalidValue for more, which takes time to read."""
+    if memoryview(raw).nbytes > _MAX_SCALAR_BYTES:
+        raise InvalidValue(f"{name} is longer than it can be", param=name)
+    return msgspec.json.decode(raw)

@@ -2,6 +2,7 @@
 
 import re
 import time
+from enum import Enum, auto
 from typing import Annotated
 
 import msgspec
@@ -30,14 +31,25 @@ class _Usage(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Usage).decode
 
 
+class AnswerKind(Enum):
+    """TEXT comes token by token, VECTORS at once; NONE is no answer of a model."""
+
+    TEXT = auto()
+    VECTORS = auto()
+    NONE = auto()
+
+
 class PassWatch:
     """Counts and times of one. In a stream, an event is taken for a token where the server tells
     no numbers.
     """
 
-    def __init__(self, request: Request, labels: WatchLabels, num_body_bytes: int) -> None:
+    def __init__(
+        self, request: Request, labels: WatchLabels, num_body_bytes: int, kind: AnswerKind
+    ) -> None:
         self._visit = visit_of(request)
         self._labels = labels
+        self._kind = kind
         limits = account_of(request).limits
         is_counted = limits.tokens_per_minute is not None or limits.tokens_per_day is not None
         # A prompt that nobody counts must not go round its key's limit.
@@ -60,7 +72,7 @@ class PassWatch:
             for observer in self._visit.observers:
                 observer.answer_grew(num_events, now - self._last_at)
         self._last_at = now
-        if len(piece) <= _MAX_SEARCHED_BYTES:
+        if len(piece) <= _MAX_SEARCHED_BYTES and len(self._finishes) < _MOST_CHOICES:
             self._finishes += [each.decode() for each in _FINISH.findall(piece)]
         found = piece.rfind(_USAGE, max(len(piece) - _MAX_TAIL_BYTES, 0))
         if found >= 0:
@@ -71,8 +83,12 @@ class PassWatch:
         if self._is_over:
             return
         self._is_over = True
-        usage = self._usage() or _Usage(self._least_prompt, self._num_events)
-        labels, first_at = self._labels, self._first_at
+        if self._kind is AnswerKind.NONE:
+            return
+        least_prompt = 0 if self._first_at is None else self._least_prompt
+        usage = self._usage() or _Usage(least_prompt, self._num_events)
+        labels = self._labels
+        first_at = self._first_at if self._kind is AnswerKind.TEXT else None
         summary = AnswerSummary(
             id=labels.id,
             account=labels.account,

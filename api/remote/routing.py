@@ -9,13 +9,13 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.claims import check_allowed, limit_time, passed_fields
-from api.disconnect import ClientGone
+from api.claims import check_allowed, limit_time, passed_fields, salted
+from api.disconnect import CLIENT_CLOSED_REQUEST, ClientGone
 from api.known_models import known_model
 from api.reading import read_json_bytes
 from api.remote.attempts import LOCAL, UPSTREAM_HEADER, attempts_header, note_attempt
 from api.remote.fields import PassedBody, check_sendable, is_stream, model_of, passed_body
-from api.remote.pass_watch import PassWatch
+from api.remote.pass_watch import AnswerKind, PassWatch
 from api.remote.relay import reply_for, response_to_reply
 from api.request_bounds import bounds_of
 from api.request_watch import WatchLabels
@@ -27,6 +27,7 @@ from core.errors import (
     JarvisError,
     ModelNotServed,
     RequestError,
+    ServerStopping,
     UnsupportedField,
     UpstreamFailed,
 )
@@ -39,7 +40,6 @@ from serving.remote.targets import LocalNames, LocalTarget, ModelRouter, RemoteT
 logger = logging.getLogger(__name__)
 
 FALLBACKS_HEADER = "x-jarvis-fallbacks"
-_CLIENT_CLOSED_REQUEST = 499
 
 AnswerHere = Callable[[Request], Awaitable[Response]]
 
@@ -47,12 +47,20 @@ AnswerHere = Callable[[Request], Awaitable[Response]]
 @dataclass(frozen=True, slots=True)
 class Passage:
     """Where a kind of request goes at another server: a path as `UpstreamCall.path`, and the kinds
-    of server that have it, all where None. `is_generated` where a model writes the answer.
+    of server that have it, all where None. `is_generated` where a model writes the answer,
+    `is_vectors` where it computes numbers: else there is no answer to tell of.
     """
 
     path: str
     kinds: frozenset[UpstreamKind] | None = None
     is_generated: bool = False
+    is_vectors: bool = False
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        if self.is_generated:
+            return AnswerKind.TEXT
+        return AnswerKind.VECTORS if self.is_vectors else AnswerKind.NONE
 
 
 async def routed(
@@ -111,13 +119,17 @@ class _Journey:
         self._answer_here = answer_here
         self._body = body
         self._id = uuid.uuid4().hex
-        self._watch = PassWatch(request, _labels(request, self._id, body), len(body.text))
+        labels = _labels(request, self._id, body)
+        self._watch = PassWatch(request, labels, len(body.text), passage.answer_kind)
 
     async def first_answer(self, targets: Sequence[Target]) -> Response:
         failure: JarvisError | None = None
         for target in targets:
             try:
                 return await self._ask(target)
+            except ServerStopping:
+                self._watch.end("-", Outcome.FAILED)
+                raise
             except PASSED_ON as error:
                 failure = error
                 note_failure(self._request, target.model, error)
@@ -140,7 +152,7 @@ class _Journey:
             raise
         except ClientGone:
             self._watch.end("-", Outcome.GONE)
-            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     async def _ask_here(self, target: LocalTarget) -> Response:
         self._request.state.body = self._body.with_model(target.model)
@@ -151,16 +163,18 @@ class _Journey:
     async def _pass_on(self, target: RemoteTarget) -> Response:
         check_sendable(self._body.fields)
         check_passage(self._passage, target, self._host)
-        reply = await reply_for(self._request, self._host.send(self._call(), target.places))
+        reply = await reply_for(self._request, self._host.send(self._call(target), target.places))
         return response_to_reply(self._request, reply, self._watch, attempts_header(self._request))
 
-    def _call(self) -> UpstreamCall:
+    def _call(self, target: RemoteTarget) -> UpstreamCall:
+        is_generated = self._passage.is_generated
+        fields = passed_fields(self._request, self._body.fields, is_generated=is_generated)
+        if is_generated:
+            fields = salted(self._request, fields, kinds_of(target, self._host))
         return UpstreamCall(
             id=self._id,
             path=self._passage.path,
-            fields=passed_fields(
-                self._request, self._body.fields, is_generated=self._passage.is_generated
-            ),
+            fields=fields,
             is_stream=is_stream(self._body.fields),
             prompt_start=prompt_start_of(self._body.fields),
             client_key=client_key(self._request),
@@ -181,13 +195,18 @@ def note_failure(request: Request, model: str | None, error: JarvisError) -> Non
 
 def check_passage(passage: Passage, target: RemoteTarget, host: UpstreamHost) -> None:
     """Raises UnsupportedField where no server of the target has the path."""
-    kinds = {host.kind_of(place.upstream) for place in target.places}
+    kinds = kinds_of(target, host)
     if passage.kinds is not None and not kinds & passage.kinds:
         name = passage.path.strip("/")
         raise UnsupportedField(
             f"the model {target.model!r} is another server's, which has no {name} to ask",
             param="model",
         )
+
+
+def kinds_of(target: RemoteTarget, host: UpstreamHost) -> frozenset[UpstreamKind]:
+    """Of the servers that may answer."""
+    return frozenset(host.kind_of(place.upstream) for place in target.places)
 
 
 def client_key(request: Request) -> SecretStr | None:

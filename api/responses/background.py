@@ -60,23 +60,30 @@ class BackgroundRuns:
         stay: Stay,
     ) -> None:
         """Raises EngineUnavailable where too many are under way; then nothing stays."""
-        if len(self._runs) >= MAX_RUNNING:
+        try:
+            num_bytes = self._admitted(answer, items)
+        except BaseException:
             stay.end()
-            raise EngineUnavailable(
-                f"{MAX_RUNNING} background responses are under way, as many as may be"
-            )
-        num_bytes = len(msgspec.json.encode((items, answer.whole())))
-        if self._runs and self._num_bytes + num_bytes > self._max_bytes:
-            stay.end()
-            raise EngineUnavailable(
-                f"the background responses under way hold {self._num_bytes} bytes and this one"
-                f" {num_bytes}; allowed are {self._max_bytes} together"
-            )
+            raise
         task = asyncio.create_task(self._make(answer, generations, stay))
         # Also one that is cancelled before its first step has ended.
         task.add_done_callback(lambda _: _ended(stay))
         self._runs[answer.id] = _Run(answer, items, task, num_bytes, stay.watch.account)
         self._num_bytes += num_bytes
+
+    def _admitted(self, answer: ResponseAnswer, items: Sequence[Item]) -> int:
+        """The bytes of what it holds."""
+        if len(self._runs) >= MAX_RUNNING:
+            raise EngineUnavailable(
+                f"{MAX_RUNNING} background responses are under way, as many as may be"
+            )
+        num_bytes = len(msgspec.json.encode((items, answer.whole())))
+        if self._runs and self._num_bytes + num_bytes > self._max_bytes:
+            raise EngineUnavailable(
+                f"the background responses under way hold {self._num_bytes} bytes and this one"
+                f" {num_bytes}; allowed are {self._max_bytes} together"
+            )
+        return num_bytes
 
     def find(self, response_id: str) -> Record | None:
         run = self._runs.get(response_id)

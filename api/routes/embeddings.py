@@ -19,11 +19,15 @@ from serving.embedding import Embeddings
 
 router = APIRouter()
 
+_PASSAGE = Passage("embeddings", is_vectors=True)
+
 
 @router.post("/v1/embeddings", openapi_extra=body_schema(EmbeddingRequest))
 async def create_embeddings(request: Request) -> Response:
     """Each input's vector, in the order of the inputs, as numbers or as base64."""
-    return await routed(request, Passage("embeddings"), embedding_names(request), _embed)
+    return await routed(
+        request, Passage("embeddings", is_vectors=True), embedding_names(request), _embed
+    )
 
 
 async def _embed(request: Request) -> Response:
@@ -44,7 +48,7 @@ async def _embed(request: Request) -> Response:
             "usage": usage_of(found),
         }
 
-    work = served.service.embed(call.id, body.input, body.dimensions)
+    work = served.service.embed(call.id, body.input, body.dimensions, call.count)
     return await call.answer(work, answer_body, ignored_header(unknown))
 
 

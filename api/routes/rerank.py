@@ -17,11 +17,14 @@ from serving.embedding import Scores
 
 router = APIRouter()
 
+_RERANK = Passage("rerank", is_vectors=True)
+_SCORE = Passage("score", is_vectors=True)
+
 
 @router.post("/v1/rerank", openapi_extra=body_schema(RerankRequest))
 async def rerank(request: Request) -> Response:
     """The documents by their relevance to the query, the best first."""
-    return await routed(request, Passage("rerank"), embedding_names(request), _rerank)
+    return await routed(request, _RERANK, embedding_names(request), _rerank)
 
 
 async def _rerank(request: Request) -> Response:
@@ -38,14 +41,14 @@ async def _rerank(request: Request) -> Response:
             "usage": usage_of(scores),
         }
 
-    work = served.service.compare(call.id, body.comparison)
+    work = served.service.compare(call.id, body.comparison, call.count)
     return await call.answer(work, answer_body, ignored_header(unknown))
 
 
 @router.post("/v1/score", openapi_extra=body_schema(ScoreRequest))
 async def score(request: Request) -> Response:
     """A score for each pair, in the order of text_2."""
-    return await routed(request, Passage("score"), embedding_names(request), _score)
+    return await routed(request, _SCORE, embedding_names(request), _score)
 
 
 async def _score(request: Request) -> Response:
@@ -67,7 +70,7 @@ async def _score(request: Request) -> Response:
             "usage": usage_of(scores),
         }
 
-    work = served.service.compare(call.id, body.comparison)
+    work = served.service.compare(call.id, body.comparison, call.count)
     return await call.answer(work, answer_body, ignored_header(unknown))
 
 

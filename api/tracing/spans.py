@@ -16,12 +16,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from api.route_kinds import QUIET_ROUTES
 from api.tracing.facts import is_failure, span_facts, span_name
 from core.observation import AnswerSummary, ReplySummary
 
 _SERVICE_NAME = "jarvis-llm-proxy"
-# What is asked every few seconds, by machines.
-_QUIET_ROUTES = frozenset({"/health", "/health/ready", "/metrics"})
 _CLOSE_S = 5.0
 
 
@@ -44,7 +43,7 @@ class Spans:
         """Told with the reply."""
 
     def replied(self, summary: ReplySummary) -> None:
-        if summary.route in _QUIET_ROUTES and summary.error is None:
+        if summary.route in QUIET_ROUTES and summary.error is None:
             return
         now_ns = time.time_ns()
         span = self._tracer.start_span(

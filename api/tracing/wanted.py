@@ -1,10 +1,10 @@
 """Owns whether traces are wanted, which OpenTelemetry's own variables say. Loads nothing of it."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from core.addresses import is_own_name
 from core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def open_spans(environ: Mapping[str, str], version: str, *, is_offline: bool) ->
     endpoint = environ.get(_TRACES_ENDPOINT) or environ.get(_ENDPOINT)
     if not endpoint or _is_switched_off(environ):
         return None
-    if is_offline and not _is_on_this_machine(endpoint):
+    if is_offline and not is_own_name(urlsplit(endpoint).hostname or ""):
         raise ConfigurationError(
             f"JARVIS_OFFLINE=true lets no traces leave this machine, and {_ENDPOINT} names another"
         )
@@ -45,11 +45,3 @@ def _is_switched_off(environ: Mapping[str, str]) -> bool:
         environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
         or environ.get("OTEL_TRACES_EXPORTER") == "none"
     )
-
-
-def _is_on_this_machine(endpoint: str) -> bool:
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -48,8 +48,9 @@ class LlamaBackend:
             emitted=lambda emitted: _call_on(loop, self._on_emitted, emitted),
             stopped=lambda failure: _call_on(loop, self._on_stopped, failure),
         )
-        self._engine = EngineThread(self._options, listener)
-        self._engine.start()
+        engine = EngineThread(self._options, listener)
+        engine.start()
+        self._engine = engine
         await self._loaded
 
     @property

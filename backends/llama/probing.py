@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -58,8 +59,10 @@ class ChildProbe:
         )
         if not verdict.exists():
             await self._run_child()
-            verdict.parent.mkdir(parents=True, exist_ok=True)
-            verdict.touch()
+            # It is only tried again the next time where nothing can be written.
+            with suppress(OSError):
+                verdict.parent.mkdir(parents=True, exist_ok=True)
+                verdict.touch()
 
     def cancel(self) -> None:
         self._is_cancelled = True

@@ -56,9 +56,12 @@ class SeededDraws(LogitsProcessor):  # type: ignore[misc]
             return logits
         rows = torch.tensor(sorted(self._by_row), device=logits.device)
         filters = [self._by_row[row].filters() for row in sorted(self._by_row)]
-        drawn = draw_seeded(logits[rows], filters)
+        seeded = logits[rows]
+        drawn = draw_seeded(seeded, filters)
         logits[rows] = -torch.inf
-        logits[rows, drawn] = 0.0
+        # vLLM counts NaNs behind this: a row that had one keeps one.
+        is_broken = seeded.amax(dim=1).isnan()
+        logits[rows, drawn] = torch.where(is_broken, torch.nan, 0.0).to(logits.dtype)
         return logits
 
 

@@ -51,6 +51,8 @@ def _read(source: GgufModel, auto_class: str, dtype: str) -> Any:
         raise ModelLoadError(
             f"converting a GGUF for vLLM needs {error.name}: run ./run.sh setup --engine vllm"
         ) from error
+    # It draws bars whatever the environment says by now.
+    transformers.utils.logging.disable_progress_bar()
     for_weights = {
         "dtype": getattr(torch, dtype),
         "quantization_config": transformers.GgufConfig(dequantize=True),

@@ -12,6 +12,7 @@ from core.errors import (
     JarvisError,
     QueueFull,
     RequestError,
+    ServerStopping,
     UpstreamFailed,
 )
 from core.events import GenerationEvent
@@ -65,6 +66,8 @@ class AnswerChain:
             try:
                 self._source = await self._rest.pop(0)()
                 return
+            except ServerStopping:
+                raise
             except PASSED_ON as error:
                 self._pass_on(error)
             except RequestError:
