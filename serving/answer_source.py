@@ -39,7 +39,7 @@ class AnswerSource(Protocol):
     def events(self) -> AsyncGenerator[GenerationEvent, None]:
         """The answer's parts as they come, then exactly one GenerationEnd. To be called once.
 
-        Raises QueueFull, EngineUnavailable or UpstreamFailed before the first event, EngineFailed
-        or UpstreamFailed at any time.
+        Raises EngineUnavailable or UpstreamFailed before the first event, EngineFailed or
+        UpstreamFailed at any time.
         """
         ...

@@ -89,8 +89,8 @@ class Generation:
         """What is asked of the prompt, the answer's parts as they come, then exactly one
         GenerationEnd.
 
-        To be called once. Raises QueueFull or EngineUnavailable before the first event,
-        EngineFailed at any time.
+        To be called once. Raises EngineUnavailable before the first event, EngineFailed at any
+        time.
         """
         async with self._turns.turn(self._task.claim) as turn:
             self._turn = turn

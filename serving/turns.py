@@ -169,8 +169,9 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, claim: Claim) -> AsyncGenerator[Turn, None]:
-        """Waits for it, and holds it until the end. Raises QueueFull before any waiting."""
-        self.check((claim.num_prompt_tokens,))
+        """Waits for it, and holds it until the end. `check` comes before, while a request can still
+        be refused: what was accepted is never turned away.
+        """
         turn = await self._wait(claim)
         try:
             yield turn

@@ -50,12 +50,14 @@ class Visitors:
 
     async def _visit(self, name: str, claim: Claim, output: int) -> None:
         try:
-            async with self.turns.turn(claim) as turn:
-                self.begun.append(name)
-                turn.count_output(output)
-                await self.may_end[name].wait()
+            self.turns.check((claim.num_prompt_tokens,))
         except QueueFull:
             self.refused.append(name)
+            return
+        async with self.turns.turn(claim) as turn:
+            self.begun.append(name)
+            turn.count_output(output)
+            await self.may_end[name].wait()
 
 
 async def settled() -> None:
@@ -172,6 +174,32 @@ async def test_without_a_queue_free_places_are_taken_all_the_same() -> None:
         await visitors.come(name)
     assert (visitors.begun, visitors.refused) == (["a", "b"], ["c"])
     await visitors.end_all()
+
+
+async def test_what_was_accepted_is_not_turned_away_by_who_came_meanwhile() -> None:
+    visitors = made(rules=QueueRules(max_waiting=1))
+    async with held(visitors):
+        turns = visitors.turns
+        turns.check([1])
+        await visitors.come("quick")
+
+        async def late() -> bool:
+            async with turns.turn(Claim("", 0, 1)):
+                return True
+
+        accepted = asyncio.create_task(late())
+        await settled()
+        assert turns.num_waiting == 2
+    await visitors.end_all()
+    assert await accepted
+
+
+async def test_those_that_are_prepared_count_as_waiting() -> None:
+    visitors = made(rules=QueueRules(max_waiting=1))
+    async with held(visitors):
+        with visitors.turns.coming(1), pytest.raises(QueueFull):
+            visitors.turns.check([1])
+        visitors.turns.check([1])
 
 
 async def test_the_tokens_that_wait_are_bounded_too() -> None:
