@@ -47,12 +47,14 @@ def _read(source: GgufModel, auto_class: str, dtype: str) -> Any:
     try:
         import torch
         import transformers
+        from transformers import modeling_gguf_pytorch_utils
     except ImportError as error:
         raise ModelLoadError(
             f"converting a GGUF for vLLM needs {error.name}: run ./run.sh setup --engine vllm"
         ) from error
-    # It draws bars whatever the environment says by now.
+    # Both have read the environment long ago.
     transformers.utils.logging.disable_progress_bar()
+    modeling_gguf_pytorch_utils.tqdm = transformers.utils.logging.tqdm
     for_weights = {
         "dtype": getattr(torch, dtype),
         "quantization_config": transformers.GgufConfig(dequantize=True),
