@@ -53,7 +53,7 @@ def launched(engine: str, settings: Mapping[str, str], log: Path) -> RunningServ
 def _settings(engine: str) -> dict[str, str]:
     """Small enough that every limit is met, and that what is kept is full after the warm-up."""
     settings = {
-        "JARVIS_MAX_QUEUE": "8",
+        "JARVIS_MAX_QUEUE": "24",
         "JARVIS_REQUEST_TIMEOUT_S": "120",
         "JARVIS_STALL_TIMEOUT_S": "10",
         "JARVIS_RESPONSE_STORE_COUNT": "100",
