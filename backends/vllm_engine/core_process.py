@@ -33,7 +33,7 @@ def run_engine_core(*args: Any, **kwargs: Any) -> None:
         if _can_block():
             threading.Thread(target=_obey, args=(parent.pid,), name="obey", daemon=True).start()
     # On CPUs, attention multiplies what lies behind a sequence's end in its last block by 0, and a
-    # NaN that another sequence left there stays one. Kernels for GPUs blank it themselves.
+    # NaN that another sequence left there stays one. What GPUs do was not tried.
     if current_platform.is_cpu():
         KVCacheConfig.needs_kv_cache_zeroing = True
     _run_engine_core(*args, **kwargs)
