@@ -10,6 +10,7 @@ from core.operation_settings import OperationSettings
 from hosting.connection import connection_class
 from hosting.connection_limits import ConnectionStats, connection_limits
 from hosting.exit_codes import ExitCode
+from hosting.forced_exit import end_now
 from hosting.server import Ending, Server
 from hosting.tls import tls_context
 
@@ -51,4 +52,7 @@ def serve(config: uvicorn.Config, listener: socket.socket, ending: Ending) -> in
     except SystemExit as error:
         # A start that failed has a code of uvicorn's, which is ours for something else.
         return ExitCode.FAILED if error.code else ExitCode.STOPPED
+    if server.exit_code is ExitCode.ENGINE_LOST:
+        # A thread that hangs in native code can't be ended, and clean-up beside it is not safe.
+        end_now(server.exit_code, ending.last_words)
     return server.exit_code
