@@ -115,7 +115,7 @@ def test_it_is_ready_where_its_upstreams_are(proxy: httpx2.Client) -> None:
 
 def test_nothing_that_is_printed_tells_a_key(proxied: UpstreamServer, proxy: httpx2.Client) -> None:
     assert chat(proxy, "jarvis/nope").status_code == 404
-    proxied.wait_for(re.compile("status 404"))
+    proxied.wait_for(re.compile("status=404"))
     assert "sk-not-to-be-told" not in "".join(proxied.output)
 
 
