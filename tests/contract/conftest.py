@@ -11,6 +11,8 @@ KINDS = (
     pytest.param("llama", marks=pytest.mark.engine),
     pytest.param("vllm", marks=pytest.mark.engine),
 )
+# For what starts an engine and ends it soon: the slow one is left to an option.
+KINDS_IN_SHORT = (*KINDS[:2], pytest.param("vllm", marks=[pytest.mark.engine, pytest.mark.long]))
 
 
 @pytest.fixture(params=KINDS)

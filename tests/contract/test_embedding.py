@@ -154,6 +154,9 @@ async def test_closing_while_it_loads_ends_the_load_and_leaves_nothing(
     assert threads() <= running
 
 
+@pytest.mark.parametrize(
+    "fresh", ["llama", pytest.param("vllm", marks=pytest.mark.long)], indirect=True
+)
 async def test_closing_under_load_fails_what_runs_and_leaves_nothing(
     fresh: EmbeddingEngine,
 ) -> None:

@@ -12,6 +12,7 @@ from backends.base import TokenStep
 from core.errors import EngineFailed, EngineUnavailable, JarvisError
 from core.grammar import Grammar, GrammarKind
 from core.lifecycle import LoadProgress
+from tests.contract.conftest import KINDS_IN_SHORT
 from tests.engines import Engine
 
 
@@ -76,6 +77,7 @@ async def _read_to_the_end(stream: AsyncGenerator[TokenStep, None]) -> str:
     return "ended"
 
 
+@pytest.mark.parametrize("fresh", KINDS_IN_SHORT, indirect=True)
 async def test_a_close_while_a_grammar_compiles_ends_the_request_with_an_error(
     fresh: Engine,
 ) -> None:

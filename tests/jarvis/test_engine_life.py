@@ -137,6 +137,7 @@ def test_a_stream_that_is_never_read_asks_for_nothing() -> None:
     assert not backend.requests
 
 
+@pytest.mark.timeout(20)
 def test_an_interrupted_wait_ends_what_it_waited_for() -> None:
     def interrupt() -> None:
         if not is_told.is_set():

@@ -77,6 +77,7 @@ def test_a_model_that_is_not_there_ends_the_command_soon(tmp_path: Path) -> None
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_the_shipped_model_may_switch_engines(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "parity", "--out", str(tmp_path)]
     sizes = ["--prompts", "6", "--tokens", "12"]

@@ -36,6 +36,7 @@ def soak(out: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_a_short_soak_keeps_every_reach(tmp_path: Path) -> None:
     out = tmp_path / "soak.json"
     done = soak(out, "--minutes", "0.15", "--clients", "8")

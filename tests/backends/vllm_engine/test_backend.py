@@ -38,6 +38,7 @@ async def beats_until(task: asyncio.Task[None]) -> int:
 
 
 @pytest.mark.engine
+@pytest.mark.long
 async def test_a_dead_engine_process_is_told_at_once_and_leaves_nothing() -> None:
     import psutil
 
