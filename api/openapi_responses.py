@@ -18,6 +18,7 @@ ERROR_SCHEMAS: dict[str, Any] = {
                 "type": "object",
                 "required": ["message", "type", "param", "code"],
                 "properties": {"message": _TEXT, "type": _TEXT, "param": _NAMED, "code": _NAMED},
+                "additionalProperties": False,
             }
         },
     },
@@ -30,6 +31,7 @@ ERROR_SCHEMAS: dict[str, Any] = {
                 "type": "object",
                 "required": ["type", "message"],
                 "properties": {"type": _TEXT, "message": _TEXT},
+                "additionalProperties": False,
             },
             "request_id": _TEXT,
         },
