@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -137,7 +137,15 @@ def test_a_stream_that_is_never_read_asks_for_nothing() -> None:
     assert not backend.requests
 
 
-@pytest.mark.timeout(20)
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Also where tests were started in the background, with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_wait_ends_what_it_waited_for() -> None:
     def interrupt() -> None:
         if not is_told.is_set():
