@@ -27,9 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--requests",
         type=int,
-        default=1000,
-        help="generated requests that both engines answer; tools, other APIs and forced calls have"
-        " their share on top",
+        default=500,
+        help="generated requests that both engines answer; sequences, tools, other APIs, forced"
+        " calls and spoiled requests have their share on top",
     )
 
 

@@ -49,6 +49,7 @@ async def test_closing_during_load_ends_the_load_and_leaves_nothing(fresh: Engin
     assert engine_threads() <= threads
 
 
+@pytest.mark.parametrize("fresh", KINDS_IN_SHORT, indirect=True)
 async def test_closing_under_load_fails_every_live_request_and_leaves_nothing(
     fresh: Engine,
 ) -> None:
