@@ -7,8 +7,11 @@ import pytest
 
 from tests.clients.server import Served, served
 
+# Both engines answer alike (tests/parity): that the clients agree on the second is left to --long.
+ENGINES = ("llama_cpp", pytest.param("vllm", marks=pytest.mark.long))
 
-@pytest.fixture(scope="session", params=["llama_cpp", "vllm"])
+
+@pytest.fixture(scope="session", params=ENGINES)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cache: Path
 ) -> Iterator[Served]:
