@@ -69,14 +69,13 @@ def salted(
     request: Request, fields: Mapping[str, msgspec.Raw], kinds: Collection[UpstreamKind]
 ) -> Mapping[str, msgspec.Raw]:
     """The fields with the account's own salt in them, for servers that all know what that is."""
-    account, access = account_of(request), _access(request)
-    if not account.name or not frozenset(kinds) <= _KINDS_WITH_SALTS:
+    if not _knows_salts(request, kinds):
         return fields
     given = fields.get("cache_salt")
     text = scalar("cache_salt", given) if _is_set(given) and given is not None else None
     if text is not None and not isinstance(text, str):
         return fields
-    salt = access.salt_of(account, text)
+    salt = _access(request).salt_of(account_of(request), text)
     return {**fields, "cache_salt": msgspec.Raw(msgspec.json.encode(salt))}
 
 
@@ -84,10 +83,10 @@ def salted_for(
     request: Request, wanted: GenerationRequest, kinds: Collection[UpstreamKind]
 ) -> GenerationRequest:
     """As `salted`, of a request that is read already."""
-    account = account_of(request)
-    if not account.name or not frozenset(kinds) <= _KINDS_WITH_SALTS:
+    if not _knows_salts(request, kinds):
         return wanted
-    return replace(wanted, cache_salt=_access(request).salt_of(account, wanted.cache_salt))
+    salt = _access(request).salt_of(account_of(request), wanted.cache_salt)
+    return replace(wanted, cache_salt=salt)
 
 
 def check_allowed(request: Request, name: str | None) -> None:
@@ -111,6 +110,11 @@ def limit_time(request: Request, given: Mapping[str, Any]) -> None:
             param="timeout",
         )
     visit_of(request).cutoff.limit(float(seconds))
+
+
+def _knows_salts(request: Request, kinds: Collection[UpstreamKind]) -> bool:
+    """Whether there is an account to keep apart, and every server that may answer can."""
+    return bool(account_of(request).name) and frozenset(kinds) <= _KINDS_WITH_SALTS
 
 
 def _access(request: Request) -> Access:

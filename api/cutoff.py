@@ -63,7 +63,10 @@ class Cutoff:
             raise self.error
         task = asyncio.current_task()
         assert task is not None, "there is a running task"
-        call: OnCut = lambda _: task.cancel()  # noqa: E731
+
+        def call(_: JarvisError) -> None:
+            task.cancel()
+
         self._calls.append(call)
         try:
             yield

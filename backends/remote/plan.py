@@ -38,12 +38,24 @@ def plan_of(
                 " out, or name the file's otherwise"
             )
         plan = replace(plan, upstreams=(*plan.upstreams, single))
+    _refuse_leak(settings, plan)
     if settings.inference_engine is InferenceEngine.REMOTE and not plan.upstreams:
         raise ConfigurationError(
             "JARVIS_INFERENCE_ENGINE=remote needs a server that answers: give VLLM_BASE_URL, or"
             " name one in upstreams.toml (upstreams.example.toml shows how)"
         )
     return plan
+
+
+def _refuse_leak(settings: Settings, plan: UpstreamPlan) -> None:
+    """Where this server has keys of its own, clients' keys are those."""
+    leaking = next((each.name for each in plan.upstreams if each.passes_client_key), None)
+    if settings.api_keys is not None and leaking is not None:
+        raise ConfigurationError(
+            f"the upstream {leaking} is sent clients' keys (pass_client_key), which with"
+            " JARVIS_API_KEYS are this server's own: give it an api_key, or leave one of the two"
+            " out"
+        )
 
 
 def _vllm_upstream(settings: Settings) -> Upstream | None:

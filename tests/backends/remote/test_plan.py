@@ -96,3 +96,12 @@ def test_what_can_not_be_used_is_refused_unseen(tmp_path: Path, variable: str, t
         plan(tmp_path, **variables)
     assert str(caught.value).startswith(f"{variable}: ")
     assert SECRET not in str(caught.value)
+
+
+def test_this_server_s_own_keys_are_sent_to_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "upstreams.toml"
+    file.write_text(FILE.format("far") + "pass_client_key = true\n")
+    named = {"JARVIS_UPSTREAMS_FILE": str(file)}
+    assert plan(tmp_path, **named).upstreams[0].passes_client_key
+    with pytest.raises(ConfigurationError, match="upstream far is sent clients' keys"):
+        plan(tmp_path, **named, JARVIS_API_KEYS="0123456789abcdef")
