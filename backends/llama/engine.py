@@ -162,7 +162,6 @@ class EngineThread:
 
     def _take_commands(self, scheduler: Scheduler, runner: "Runner") -> bool:
         """Applies what has come; waits for something where there is no work. False: close."""
-        self._tell_stats(scheduler)
         if not scheduler.has_work:
             scheduler.check()
         must_wait = not scheduler.has_work
@@ -172,6 +171,7 @@ class EngineThread:
             if isinstance(command, _Close):
                 return False
             self._apply(command, scheduler, runner)
+            self._tell_stats(scheduler)
         return True
 
     def _apply(self, command: _Submit | _Abort, scheduler: Scheduler, runner: "Runner") -> None:
@@ -200,11 +200,13 @@ class EngineThread:
             emitted += self._heal(broken, scheduler, runner)
         self._num_steps += bool(plan.work)
         self._step_s += time.perf_counter() - began
+        # Before what was generated: who has an answer's end doesn't find it running.
+        self._tell_stats(scheduler)
         if emitted:
             self._listener.emitted(emitted)
 
     def _tell_stats(self, scheduler: Scheduler) -> None:
-        """Between two steps. By position, since this is done at each: keywords take longer."""
+        """By position, since this is done at each step: keywords take longer."""
         self.stats = EngineStats(
             scheduler.num_running,
             scheduler.num_waiting,

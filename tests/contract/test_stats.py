@@ -50,6 +50,16 @@ async def test_totals_grow_with_the_work_and_an_idle_engine_holds_nothing(engine
         assert after.step_s > before.step_s
 
 
+async def test_who_has_an_answer_does_not_find_it_running(engine: Engine) -> None:
+    if engine.kind == "scripted":
+        return
+    await until(engine, is_idle)
+    for _ in range(20):
+        stream = engine.backend.generate(engine.request(engine.prompt("Hello"), 2))
+        ended = [engine.backend.stats async for step in stream if step.finish]
+        assert [is_idle(stats) for stats in ended] == [True]
+
+
 async def test_an_idle_engine_makes_no_steps(engine: Engine) -> None:
     before = await until(engine, is_idle)
     await asyncio.gather(*(asyncio.sleep(0) for _ in range(100)))
