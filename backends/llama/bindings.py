@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from backends.llama.limits import Limits
 from backends.llama.memory import MemoryFacts
 from backends.llama.options import LlamaOptions
-from backends.llama.plan import Copy, Discard, Drop, MemoryOperation, Park, Restore, Share
+from backends.llama.parked_spans import ParkedSpans
+from backends.llama.plan import Copy, Discard, Drop, MemoryOperation, Park, Restore, Share, Span
 from core.errors import EngineFailed, ModelLoadError
 from core.setting_types import FlashAttention, KvCacheType
 from core.vocabulary import Vocabulary
@@ -308,8 +309,7 @@ class NativeContext:
             self.close()
             raise ModelLoadError("this model keeps nothing of a sequence: it can't continue one")
         self._offsets = [limits.num_slots * number for number in range(num_holders)]
-        self._scratch = np.empty(0, dtype=np.uint8)
-        self._spans: dict[int, NDArray[np.uint8]] = {}
+        self._spans = ParkedSpans()
         self._num_vocabulary = model.num_vocabulary
 
     @property
@@ -338,29 +338,28 @@ class NativeContext:
                 for offset in self._offsets:
                     self._copy(source, target + offset, start, end)
             case Copy(source, target, end):
-                # Kept for the next copy: fresh memory costs several times the copy itself.
-                saved = self._saved(source, self._scratch)
-                self._scratch = saved if saved.size > self._scratch.size else self._scratch
-                self._load(target, saved)
+                size = llama_cpp.llama_state_seq_get_size(self._handle, source)
+                self._save(source, passing := self._spans.passing(size))
+                self._load(target, passing)
                 self._remove(target, end, -1)
             case Drop(slot, start, end):
                 for offset in self._offsets:
                     self._remove(slot + offset, start, -1 if end is None else end)
             case Park(slot, span) if not self._is_shared:
-                self._spans[span.id] = self._saved(slot)
+                self._park(slot, span)
             case Restore(slot, span, _, end) if not self._is_shared:
-                self._load(slot, self._spans[span.id])
+                self._load(slot, self._spans.read(span.id))
                 self._remove(slot, end, -1)
             case Park(slot, span):
                 self._copy(slot, self._transit, span.start, span.end)
-                self._spans[span.id] = self._saved(self._transit)
+                self._park(self._transit, span)
                 self._remove(self._transit, 0, -1)
             case Restore(slot, span, start, end):
-                self._load(self._transit, self._spans[span.id])
+                self._load(self._transit, self._spans.read(span.id))
                 self._copy(self._transit, slot, start, end)
                 self._remove(self._transit, 0, -1)
             case Discard(span):
-                del self._spans[span.id]
+                self._spans.discard(span.id)
 
     def clear(self) -> None:
         """Overwrites what is kept of all sequences, parked spans too: a NaN in a cell that nobody
@@ -377,13 +376,14 @@ class NativeContext:
         if not llama_cpp.llama_memory_seq_rm(self._memory, slot, start, end):
             raise EngineFailed(f"llama.cpp could not drop positions from {start} on")
 
-    def _saved(self, slot: int, into: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    def _save(self, slot: int, into: NDArray[np.uint8]) -> None:
+        pointer = into.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        if llama_cpp.llama_state_seq_get_data(self._handle, pointer, into.size, slot) != into.size:
+            raise EngineFailed(f"llama.cpp could not copy {into.size} bytes of its KV cache")
+
+    def _park(self, slot: int, span: Span) -> None:
         size = llama_cpp.llama_state_seq_get_size(self._handle, slot)
-        saved = np.empty(size, dtype=np.uint8) if into is None or into.size < size else into[:size]
-        pointer = saved.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-        if llama_cpp.llama_state_seq_get_data(self._handle, pointer, size, slot) != size:
-            raise EngineFailed(f"llama.cpp could not copy {size} bytes of its KV cache")
-        return saved
+        self._spans.keep(span.id, size, lambda into: self._save(slot, into))
 
     def _load(self, slot: int, saved: NDArray[np.uint8]) -> None:
         pointer = saved.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
