@@ -17,6 +17,8 @@ from core.settings import Settings
 
 _PORT = re.compile(r":\d*$")
 _CACHE_SIZE = 256
+# No name in the DNS is longer; a port and brackets may come with it.
+_LONGEST_HOST = 255 + 8
 
 
 class HostRule:
@@ -50,7 +52,7 @@ class HostGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             for name in _hosts_of(scope):
-                if not self._allows(name):
+                if len(name) > _LONGEST_HOST or not self._allows(name):
                     error = HostRefused(
                         f"{name[:200]!r} is no name of this server; names that it has are set by"
                         " JARVIS_ALLOWED_HOSTS"

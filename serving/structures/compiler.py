@@ -5,6 +5,7 @@ Knows no model and no vocabulary.
 """
 
 import json
+from hashlib import sha256
 
 from core.errors import InvalidValue
 from core.grammar import Grammar, GrammarKind
@@ -98,7 +99,9 @@ class StructureCompiler:
         return self._rehearsed(lark_grammar(wanted), wanted.param, "grammar can't be used")
 
     def _rehearsed(self, grammar: Grammar, param: str, words: str) -> Grammar:
-        fault = self._faults.get(grammar, lambda: self._rehearsal.fault_of(grammar))
+        # By its digest: grammars may be large, and verdicts are small.
+        key = (grammar.kind, sha256(grammar.text.encode()).digest())
+        fault = self._faults.get(key, lambda: self._rehearsal.fault_of(grammar))
         if fault is not None:
             raise refused(param, f"{words}: {fault}")
         return grammar

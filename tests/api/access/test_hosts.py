@@ -65,6 +65,7 @@ def test_this_machines_names_come_in(host: str) -> None:
         "localhost:80:evil",
         "0.0.0.0",
         "",
+        pytest.param("x" * 60_000 + ".localhost", id="longer than any name"),
     ],
 )
 def test_other_names_do_not(host: str) -> None:
