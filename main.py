@@ -167,6 +167,8 @@ def run(start: Start, lines: QueuedLines) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             # Until the loop listens for them, there is nothing to end.
             signal.signal(number, lambda _number, _frame: sys.exit(ExitCode.STOPPED))
+        # A service may be told to read again as soon as it runs. What it would read was just read.
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
         # In one piece, beside the lines of the log's own thread.
         print(f"serving on {url_of(settings, listener)}\n", end="", flush=True)
         ending = Ending(
