@@ -29,6 +29,7 @@ from backends.remote.host import RemoteHost
 from backends.remote.plan import DEFAULT_FILE, plan_of
 from backends.remote.report import check_report
 from backends.restart_rules import RestartRules
+from core import heap
 from core.errors import ConfigurationError
 from core.lifecycle import LoadProgress
 from core.settings import InferenceEngine, Settings, load_settings
@@ -62,6 +63,7 @@ _QUIET_LOGGERS = ("httpx2", "httpcore2", "hpack", "watchfiles", "sse_starlette")
 
 def main(arguments: Sequence[str], environ: dict[str, str]) -> int:
     """Serves until told to stop, or only checks. Returns the exit code."""
+    heap.keep_small()
     try:
         given = vars(parser().parse_args(arguments))
         sources = sources_from(given, environ)

@@ -34,6 +34,7 @@ from backends.vllm_engine.sampling_params import (
 )
 from backends.vllm_engine.step_stats import StepStats
 from backends.vllm_engine.steps import step_of
+from backends.vllm_engine.worker_heap import CALL, EXTENSION
 from core.engine_stats import EngineStats
 from core.errors import EngineFailed, ModelLoadError
 
@@ -77,6 +78,8 @@ class VllmEngine:
         self._watched: list[int] = []
         self._on_death: Callable[[], None] = lambda: None
         self._asking: asyncio.Task[Any] | None = None
+        self._giving_back: asyncio.Task[Any] | None = None
+        self._has_worker_heap = args.get("worker_extension_cls") == EXTENSION
 
     def _start(self, args: Mapping[str, Any], context_window: int) -> Any:
         try:
@@ -111,6 +114,15 @@ class VllmEngine:
         await asyncio.wait({self._asking})
         if self._asking.cancelled() or self._asking.exception():
             raise EngineFailed("vLLM's engine process ended right after its start")
+        if self._has_worker_heap:
+            self._step_stats.on_many = self._give_heap_back
+
+    def _give_heap_back(self) -> None:
+        """Of an engine that dies meanwhile others tell."""
+        if self._giving_back is None or self._giving_back.done():
+            giving = asyncio.create_task(self._llm.collective_rpc(CALL))
+            giving.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._giving_back = giving
 
     @property
     def stats(self) -> EngineStats:
@@ -162,8 +174,9 @@ class VllmEngine:
 
     def fail_live(self) -> None:
         """Ends every live sequence: a shutdown alone would leave them waiting."""
-        if self._asking is not None:
-            self._asking.cancel()
+        for task in (self._asking, self._giving_back):
+            if task is not None:
+                task.cancel()
         self._llm.output_processor.propagate_error(EngineDeadError())
 
     def end_reading(self) -> None:
@@ -192,7 +205,8 @@ class VllmEngine:
     async def release(self) -> None:
         """After a shutdown, which leaves vLLM's tasks to the loop and its sockets' context open."""
         resources = self._llm.engine_core.resources
-        tasks = (resources.output_queue_task, self._llm.output_handler, self._asking)
+        own = (self._asking, self._giving_back)
+        tasks = (resources.output_queue_task, self._llm.output_handler, *own)
         living = [task for task in tasks if task is not None]
         if living:
             await asyncio.wait(living, timeout=_GRACE_S)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backends.vllm_engine.worker_heap import EXTENSION
 from core.errors import ConfigurationError
 from core.scores import MAX_TOP_LOGPROBS
 from core.settings import Settings, VllmDtype
@@ -85,6 +86,7 @@ def engine_args(
     if settings.vllm_speculative_config is None:
         args["logits_processors"] = [_SEEDED_DRAWS]
     optional = {
+        "worker_extension_cls": EXTENSION if is_cpu else None,
         "max_num_seqs": settings.vllm_max_num_seqs,
         "quantization": settings.vllm_quantization,
         "speculative_config": settings.vllm_speculative_config,

@@ -6,11 +6,14 @@ registry that is the whole process's.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from vllm.v1.metrics.loggers import PrometheusStatLogger
 
 from core.engine_stats import EngineStats
+
+MANY_STEPS = 500
 
 
 class StepStats(PrometheusStatLogger):  # type: ignore[misc]
@@ -23,6 +26,8 @@ class StepStats(PrometheusStatLogger):  # type: ignore[misc]
         self._num_preemptions = self._num_steps = 0
         self._step_s = 0.0
         self._step_began = time.perf_counter()
+        # Called after every so many steps.
+        self.on_many: Callable[[], None] = lambda: None
 
     @property
     def stats(self) -> EngineStats:
@@ -58,6 +63,8 @@ class StepStats(PrometheusStatLogger):  # type: ignore[misc]
             self._num_steps += 1
             self._step_s += now - self._step_began
             self._step_began = now
+            if self._num_steps % MANY_STEPS == 0:
+                self.on_many()
         self._num_running = scheduler_stats.num_running_reqs
         deferred = scheduler_stats.num_skipped_waiting_reqs
         self._num_waiting = scheduler_stats.num_waiting_reqs + deferred

@@ -10,6 +10,7 @@ from backends.vllm_engine.engine_args import (
     engine_args,
     unsupported_fields,
 )
+from backends.vllm_engine.worker_heap import EXTENSION
 from core.errors import ConfigurationError
 from core.settings import Settings, load_settings
 
@@ -46,6 +47,15 @@ def test_what_is_set_is_passed_on() -> None:
 def test_compiling_on_a_cpu_is_for_those_who_ask_for_it() -> None:
     assert arguments()["enforce_eager"] is True
     assert arguments(VLLM_ENFORCE_EAGER="false")["enforce_eager"] is False
+
+
+def test_workers_on_a_cpu_get_a_call_of_ours_unless_they_have_another() -> None:
+    assert arguments()["worker_extension_cls"] == EXTENSION
+    known = (*KNOWN, "worker_extension_cls")
+    own = '{"worker_extension_cls": "mine.Mine"}'
+    assert arguments(known, VLLM_EXTRA_ARGS=own)["worker_extension_cls"] == "mine.Mine"
+    model = EngineModel(FOLDER, FOLDER, "float32")
+    assert "worker_extension_cls" not in engine_args(settings(), model, KNOWN, is_cpu=False)
 
 
 def test_extra_arguments_are_passed_on() -> None:

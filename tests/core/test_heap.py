@@ -1,0 +1,81 @@
+"""What glibc keeps of freed memory, in processes of their own: what is set lasts as long as one."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MIB = 2**20
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's rules")
+
+ALLOCATING = """
+import ctypes
+from core import heap
+
+library = ctypes.CDLL(None)
+library.malloc.restype = library.memset.restype = ctypes.c_void_p
+library.malloc.argtypes = [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+library.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+
+class Counts(ctypes.Structure):
+    _fields_ = [(f"field_{number}", ctypes.c_size_t) for number in range(10)]
+
+library.mallinfo2.restype = Counts
+num_mapped = lambda: library.mallinfo2().field_3
+
+def resident():
+    with open("/proc/self/statm") as told:
+        return int(told.read().split()[1]) * 4096
+"""
+
+
+def printed(script: str, **environ: str) -> str:
+    command = [sys.executable, "-c", ALLOCATING + script]
+    told = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, check=True
+    )
+    return told.stdout.strip()
+
+
+# A large block comes and goes first, as a large body does.
+LARGE_BLOCKS = """
+library.free(library.malloc(16 << 20))
+before = num_mapped()
+blocks = [library.malloc(5 << 20) for _ in range(3)]
+print(num_mapped() - before)
+"""
+
+
+def test_large_blocks_stay_apart_from_the_heap() -> None:
+    assert printed("heap.keep_small()" + LARGE_BLOCKS) == "3"
+
+
+def test_it_is_glibcs_own_rule_that_they_do_not() -> None:
+    assert printed(LARGE_BLOCKS) == "0"
+
+
+def test_what_is_set_in_the_environment_wins() -> None:
+    script = "heap.keep_small()" + LARGE_BLOCKS
+    assert printed(script, MALLOC_MMAP_THRESHOLD_=str(8 * MIB)) == "0"
+
+
+def test_gaps_between_what_is_in_use_are_given_back() -> None:
+    script = """
+large, small = [], []
+for _ in range(100):
+    large.append(library.malloc(100_000))
+    library.memset(large[-1], 1, 100_000)
+    small.append(library.malloc(20_000))
+for each in large:
+    library.free(each)
+before = resident()
+heap.give_back()
+print(before - resident())
+"""
+    assert int(printed(script)) > 8 * MIB
