@@ -5,6 +5,7 @@ vLLM's engine process imports this module again, so importing it does nothing.
 
 import argparse
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.tracing.wanted import open_spans
-from backends.base import Backend
+from backends.base import Backend, ModelCard, Tokenizer
 from backends.choice import open_backend
 from backends.delegate import Delegate
 from backends.embedding import EmbeddingBackend
@@ -227,8 +228,10 @@ def build_app(settings: Settings, engines: Engines) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if generating is not None and service is not None:
-            generating.start(service.adopt)
+        if generating is None or service is None:
+            heap.leave_alone()
+        else:
+            generating.start(functools.partial(adopt, service))
         if embedder is not None:
             embedder.start()
         if upstreams is not None:
@@ -243,6 +246,12 @@ def build_app(settings: Settings, engines: Engines) -> FastAPI:
     embedding = None if embedder is None else EmbeddingService(embedder, queue_rules(settings))
     observers = () if spans is None else (spans,)
     return create_app(settings, service, lifespan, embedding, upstreams, observers=observers)
+
+
+async def adopt(service: GenerationService, card: ModelCard, tokenizer: Tokenizer) -> None:
+    """After each load of an engine, whose objects then live as long as it does."""
+    await service.adopt(card, tokenizer)
+    heap.leave_alone()
 
 
 def generation_delegate(settings: Settings) -> Delegate | None:

@@ -65,6 +65,26 @@ def test_what_is_set_in_the_environment_wins() -> None:
     assert printed(script, MALLOC_MMAP_THRESHOLD_=str(8 * MIB)) == "0"
 
 
+def test_what_was_left_alone_is_looked_at_again_the_next_time() -> None:
+    script = """
+import gc, weakref
+
+class Cycle:
+    pass
+
+cycle = Cycle()
+cycle.own = cycle
+seen = weakref.ref(cycle)
+heap.leave_alone()
+del cycle
+gc.collect()
+print(gc.get_freeze_count() > 1000, seen() is None)
+heap.leave_alone()
+print(seen() is None)
+"""
+    assert printed(script) == "True False\nTrue"
+
+
 def test_gaps_between_what_is_in_use_are_given_back() -> None:
     script = """
 large, small = [], []
