@@ -64,12 +64,18 @@ class EmbeddingBackend(Protocol):
         """Raises EngineUnavailable before `start` has returned."""
         ...
 
+    @property
+    def num_steps(self) -> int:
+        """Grows with each batch that was computed, and with nothing else."""
+        ...
+
     async def embed(self, request_id: str, inputs: Sequence[tuple[int, ...]]) -> list[Vector]:
         """A vector of `num_dimensions` for each input, in order; with a `ranks_pairs` model, one of
         a single score. Being cancelled aborts what has not begun.
 
         Each input has 1 to `context_window` valid ids: checked above. Raises EngineUnavailable or
-        EngineFailed.
+        EngineFailed; the latter also where these inputs' vectors would not be of finite numbers,
+        which ends no other call.
         """
         ...
 

@@ -28,7 +28,12 @@ class EmbeddingDelegate(EngineLife[EmbeddingBackend]):
         self._begin(_accept, on_change)
 
     async def embed(self, request_id: str, inputs: Sequence[tuple[int, ...]]) -> list[Vector]:
-        return await self._ready_backend().embed(request_id, inputs)
+        backend = self._ready_backend()
+        with self._watched():
+            return await backend.embed(request_id, inputs)
+
+    def _num_steps(self, backend: EmbeddingBackend) -> int:
+        return backend.num_steps
 
 
 async def _accept(_: EmbeddingBackend) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backends.embedding import EmbeddingCard, Vector
-from core.errors import ContextLengthExceeded, InvalidValue
+from core.errors import ContextLengthExceeded, EngineFailed, InvalidValue
 
 # Without a cache, a whole input is computed at once, and its attention takes memory by its square.
 LONGEST_WINDOW = 8192
@@ -26,8 +26,15 @@ def refuse_invalid(inputs: Sequence[tuple[int, ...]], card: EmbeddingCard) -> No
 
 
 def finished(pooled: Vector, card: EmbeddingCard) -> Vector:
-    """What an engine pooled, as the model's card promises it."""
+    """What an engine pooled, as the model's card promises it. Raises EngineFailed where a number of
+    it is none.
+    """
     vector = pooled.astype(np.float32)
+    is_number = np.isfinite(vector)
+    if not is_number.all():
+        broken = vector[~is_number][0]
+        kind = "score" if card.ranks_pairs else "vector"
+        raise EngineFailed(f"the model's numbers leave no {kind}: some are {broken}")
     if not card.is_normalized:
         return vector
     # In double, so that the length of a long vector is 1 to the last bit but one.

@@ -6,11 +6,13 @@ Knows no engine in particular and nothing of what it makes: what opens it is pas
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from backends.restart_rules import RestartRules, Restarts
+from backends.step_watch import StepWatch
 from core.errors import EngineUnavailable, JarvisError
 from core.lifecycle import EngineState, EngineStatus, LoadProgress
 
@@ -68,6 +70,7 @@ class EngineLife(Generic[B]):
         self._restarts = Restarts(rules)
         self._num_restarts = 0
         self._death: Death | None = None
+        self._watch: StepWatch | None = None
         self._backend: B | None = None
         self._life: asyncio.Task[None] | None = None
         self._on_change: Callable[[], None] | None = None
@@ -115,6 +118,22 @@ class EngineLife(Generic[B]):
             reason = f": {self._status.reason}" if self._status.reason else ""
             raise EngineUnavailable(f"the {self.role} is {state}{reason}")
         return self._backend
+
+    def _num_steps(self, backend: B) -> int:
+        """How many steps the engine has made since it was loaded."""
+        raise NotImplementedError
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """The engine has work until this ends."""
+        watch = self._watch
+        if watch is not None:
+            watch.begin()
+        try:
+            yield
+        finally:
+            if watch is not None:
+                watch.end()
 
     async def _end_life(self) -> None:
         if self._life is None:
@@ -176,7 +195,21 @@ class EngineLife(Generic[B]):
         return None
 
     async def _wait_death(self, backend: B) -> Death:
-        return Death(await backend.wait_failed())
+        """By its own word, or because it makes no step."""
+        if self._rules.step_timeout_s is None:
+            return Death(await backend.wait_failed())
+        watch = StepWatch(self._rules.step_timeout_s, lambda: self._num_steps(backend))
+        self._watch = watch
+        deaths = asyncio.create_task(backend.wait_failed())
+        stalls = asyncio.create_task(watch.wait_stalled())
+        try:
+            await asyncio.wait({deaths, stalls}, return_when=asyncio.FIRST_COMPLETED)
+            return Death(await deaths) if deaths.done() else Death(await stalls, is_stall=True)
+        finally:
+            watch.close()
+            self._watch = None
+            deaths.cancel()
+            stalls.cancel()
 
     async def _end_dead(self) -> bool:
         """What can't be closed must not keep another engine from being loaded. False: what hangs

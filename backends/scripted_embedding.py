@@ -68,6 +68,7 @@ class ScriptedEmbedding:
         self._is_started = False
         self._failure: asyncio.Future[str] | None = None
         self.num_live = 0
+        self.num_steps = 0
         self.calls: list[list[tuple[int, ...]]] = []
 
     async def start(self, report: Callable[[LoadProgress], None]) -> None:
@@ -92,6 +93,7 @@ class ScriptedEmbedding:
         self.num_live += 1
         try:
             await (asyncio.sleep(0) if self._gate is None else self._gate())
+            self.num_steps += 1
             return [self._transform(self._vector(ids)) for ids in inputs]
         finally:
             self.num_live -= 1

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from backends.embedding import EmbeddingCard, InputEncoder, Vector
 from backends.embedding_conversion.gguf_keys import NORMALIZED_KEY
 from backends.embedding_encoder import encoder_of_word_pieces
@@ -18,7 +20,7 @@ from backends.llama.embedding_bindings import (
 from backends.llama.options import LlamaOptions
 from backends.llama.tokenizer import LlamaTokenizer
 from backends.weights_digest import weights_digest
-from core.errors import ModelLoadError
+from core.errors import EngineFailed, ModelLoadError
 
 # Attention between inputs that share a batch is computed for nothing: on two cores, batches of 512
 # tokens made vectors at half the speed of 128.
@@ -55,8 +57,21 @@ class Embedder:
             raise
         self._batch = NativeBatch(capacity, num_holders=1, num_slots=_BATCH_INPUTS)
 
-    def compute(self, inputs: Sequence[tuple[int, ...]]) -> list[Vector]:
-        """A vector each, as the card says."""
+    def compute(self, inputs: Sequence[tuple[int, ...]]) -> list[Vector | EngineFailed]:
+        """For each a vector, as the card says, or why there is none."""
+        pooled = self._pooled(inputs)
+        for index in np.flatnonzero(~np.isfinite(pooled).all(axis=1)):
+            # Another input of the batch may be at fault, or one before: a NaN spreads.
+            (pooled[index],) = self._pooled([inputs[index]])
+        return [self._finished(each) for each in pooled]
+
+    def _finished(self, pooled: Vector) -> Vector | EngineFailed:
+        try:
+            return finished(pooled, self.card)
+        except EngineFailed as error:
+            return error
+
+    def _pooled(self, inputs: Sequence[tuple[int, ...]]) -> list[Vector]:
         token_ids = [token_id for each in inputs for token_id in each]
         count = len(token_ids)
         self._batch.token_ids[:count] = token_ids
@@ -64,7 +79,9 @@ class Embedder:
         self._batch.put_slots([slot for slot, each in enumerate(inputs) for _ in each])
         self._batch.wants_logits[:count] = 1
         pooled = self._context.compute(self._batch, count, len(inputs))
-        return [finished(each, self.card) for each in pooled]
+        if not np.isfinite(pooled).all():
+            self._context.wipe()
+        return pooled
 
     def close(self) -> None:
         self._tokenizer.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backends.embedding import EmbeddingCard, InputEncoder, Vector
-from backends.llama import thread_waits
+from backends.llama import native_environment
 from backends.llama.embedder_queue import EmbedderQueue
 from backends.llama.options import LlamaOptions
 from core.errors import EngineFailed, EngineUnavailable, JarvisError
@@ -34,10 +34,11 @@ class LoadedEmbedder:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """All vectors of the job `key`."""
+    """All vectors of the job `key`, or why it failed: then there are none."""
 
     key: int
     vectors: list[Vector]
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class EmbedderThread:
         self._listener = listener
         self._commands: queue.SimpleQueue[_Command] = queue.SimpleQueue()
         self._closing = threading.Event()
+        # Written by the thread alone; anybody may read it.
+        self.num_steps = 0
         self._thread = threading.Thread(target=self._main, name="llama-embedder", daemon=True)
 
     def start(self) -> None:
@@ -113,7 +116,7 @@ class EmbedderThread:
 
     def _load_and_serve(self) -> None:
         self._listener.progress(LoadProgress("loading llama.cpp"))
-        thread_waits.shorten()
+        native_environment.prepare()
         # Here and not at the top: importing the bindings loads the native library.
         from backends.llama.bindings import LogRoute
         from backends.llama.embedder import Embedder
@@ -157,8 +160,13 @@ class EmbedderThread:
         batch = waiting.next_batch()
         if not batch:
             return
-        vectors = embedder.compute([each.token_ids for each in batch])
-        for each, vector in zip(batch, vectors, strict=True):
-            complete = waiting.accept(each, vector)
+        outcomes = embedder.compute([each.token_ids for each in batch])
+        self.num_steps += 1
+        for each, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, EngineFailed):
+                waiting.abort(each.key)
+                self._listener.embedded(Embedded(each.key, [], failure=str(outcome)))
+                continue
+            complete = waiting.accept(each, outcome)
             if complete is not None:
                 self._listener.embedded(Embedded(each.key, complete))

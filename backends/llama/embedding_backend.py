@@ -46,6 +46,8 @@ class LlamaEmbeddingBackend:
         self._stopped: asyncio.Future[str] | None = None
         self._waiting: dict[int, asyncio.Future[list[Vector]]] = {}
         self._keys = itertools.count()
+        self._is_abandoned = False
+        self._ended = asyncio.Event()
 
     async def start(self, report: Callable[[LoadProgress], None]) -> None:
         """Raises ModelLoadError; EngineUnavailable where `close` came first."""
@@ -76,6 +78,10 @@ class LlamaEmbeddingBackend:
     def encoder(self) -> InputEncoder:
         return self._result.encoder
 
+    @property
+    def num_steps(self) -> int:
+        return 0 if self._engine is None else self._engine.num_steps
+
     async def embed(self, request_id: str, inputs: Sequence[tuple[int, ...]]) -> list[Vector]:
         """Raises InvalidValue and ContextLengthExceeded for what is checked above."""
         engine = self._running_engine()
@@ -103,9 +109,20 @@ class LlamaEmbeddingBackend:
         self._closing.set()
         if self._probe is not None:
             self._probe.cancel()
-        if self._engine is not None:
-            self._engine.close()
+        if self._engine is None:
+            return
+        self._engine.close()
+        # Waited for here and not in a thread, which would wait on if this were cancelled.
+        await self._ended.wait()
+        if not self._is_abandoned:
             await asyncio.to_thread(self._engine.join)
+
+    async def abandon(self, reason: str) -> bool:
+        """No thread can be ended from outside: it is left to itself, and to the process's end."""
+        self._is_abandoned = True
+        self._fail_all(reason)
+        self._ended.set()
+        return False
 
     @property
     def _result(self) -> LoadedEmbedder:
@@ -129,7 +146,8 @@ class LlamaEmbeddingBackend:
 
     def _running_engine(self) -> EmbedderThread:
         is_stopped = self._stopped is None or self._stopped.done()
-        if self._engine is None or is_stopped or self._closing.is_set():
+        is_ending = self._closing.is_set() or self._is_abandoned
+        if self._engine is None or is_stopped or is_ending:
             raise EngineUnavailable("the embedding engine takes no requests")
         return self._engine
 
@@ -143,18 +161,26 @@ class LlamaEmbeddingBackend:
 
     def _on_embedded(self, embedded: Embedded) -> None:
         done = self._waiting.get(embedded.key)
-        if done is not None and not done.done():
+        if done is None or done.done():
+            return
+        if embedded.failure is None:
             done.set_result(embedded.vectors)
+        else:
+            done.set_exception(EngineFailed(embedded.failure))
 
     def _on_stopped(self, failure: JarvisError | None) -> None:
         reason = str(failure) if failure else "the embedding engine was closed"
         if self._loaded is not None and not self._loaded.done():
             self._loaded.set_exception(_load_error(failure, reason))
+        self._fail_all(reason)
+        if self._stopped is not None and not self._stopped.done() and failure is not None:
+            self._stopped.set_result(reason)
+        self._ended.set()
+
+    def _fail_all(self, reason: str) -> None:
         for done in self._waiting.values():
             if not done.done():
                 done.set_exception(EngineFailed(reason))
-        if self._stopped is not None and not self._stopped.done() and failure is not None:
-            self._stopped.set_result(reason)
 
 
 def _load_error(failure: JarvisError | None, reason: str) -> JarvisError:

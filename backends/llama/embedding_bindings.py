@@ -61,6 +61,13 @@ class EmbeddingContext:
             raise EngineFailed(f"llama_decode returned {status} for {num_tokens} tokens")
         return [self._pooled(sequence) for sequence in range(num_sequences)]
 
+    def wipe(self) -> None:
+        """Overwrites what is kept: a NaN in a cell that nobody uses reaches later inputs all the
+        same, since a NaN masked out is a NaN.
+        """
+        if self._memory:
+            llama_cpp.llama_memory_clear(self._memory, True)
+
     def _pooled(self, sequence: int) -> Vector:
         pointer = llama_cpp.llama_get_embeddings_seq(self._handle, sequence)
         if not pointer:

@@ -5,7 +5,7 @@ Its exit codes are those of `probe.py`. Knows no server.
 
 import sys
 
-from backends.llama import thread_waits
+from backends.llama import native_environment
 from backends.llama.options import LlamaOptions
 from backends.llama.probe import read_options
 from backends.parent_watch import end_with_parent
@@ -16,7 +16,7 @@ _NUM_TRIED = 16
 
 def try_model(options: LlamaOptions) -> None:
     """Two inputs of two lengths in one batch."""
-    thread_waits.shorten()
+    native_environment.prepare()
     # Here and not at the top: importing the bindings loads the native library.
     from backends.llama.bindings import LogRoute
     from backends.llama.embedder import Embedder

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backends.base import ModelCard, TokenRequest, TokenStep
-from backends.llama import thread_waits
+from backends.llama import native_environment
 from backends.llama.grammar_masks import GrammarMask
 from backends.llama.options import LlamaOptions
 from backends.llama.scheduler import Scheduler
@@ -124,7 +124,7 @@ class EngineThread:
 
     def _load_and_serve(self) -> None:
         self._report("loading llama.cpp", None)
-        thread_waits.shorten()
+        native_environment.prepare()
         # Here and not at the top: importing the bindings loads the native library.
         from backends.llama.bindings import LogRoute
         from backends.llama.runner import Runner

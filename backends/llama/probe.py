@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from backends.llama import thread_waits
+from backends.llama import native_environment
 from backends.llama.options import LlamaOptions
 from backends.llama.plan import StepPlan, Work
 from backends.parent_watch import end_with_parent
@@ -35,7 +35,7 @@ def read_options(text: str) -> LlamaOptions:
 
 def try_model(options: LlamaOptions) -> None:
     """A prompt chunk and one decode: the two shapes that take different kernels."""
-    thread_waits.shorten()
+    native_environment.prepare()
     # Here and not at the top: importing the bindings loads the native library.
     from backends.llama.bindings import LogRoute
     from backends.llama.runner import Runner

@@ -39,6 +39,10 @@ class VllmEmbeddingBackend:
     def encoder(self) -> InputEncoder:
         return self._life.loaded.encoder
 
+    @property
+    def num_steps(self) -> int:
+        return self._life.loaded.engine.stats.num_steps if self._life.is_loaded else 0
+
     async def embed(self, request_id: str, inputs: Sequence[tuple[int, ...]]) -> list[Vector]:
         """Raises InvalidValue and ContextLengthExceeded for what is checked above."""
         working = self._life.working
@@ -49,6 +53,9 @@ class VllmEmbeddingBackend:
 
     async def wait_failed(self) -> str:
         return await self._life.wait_failed()
+
+    async def abandon(self, reason: str) -> bool:
+        return await self._life.abandon(reason)
 
     async def close(self) -> None:
         await self._life.close()

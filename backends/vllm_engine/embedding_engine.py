@@ -61,6 +61,7 @@ class EmbeddingEngine(VllmEngine):
             use_activation=False,
             extra_kwargs=self._token_types.arguments(token_ids) if self._token_types else None,
         )
+        self._step_stats.note_request()
         outputs = self._llm.encode(tokens_input(list(token_ids)), params, request_id)
         try:
             async with aclosing(outputs):

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.llama import thread_waits
+from backends.llama import native_environment
 
 # Read once, when the library is loaded: other tests may have the cores now.
-thread_waits.shorten()
+native_environment.prepare()
 llama_cpp: Any = importlib.import_module("llama_cpp")
 
 CONTEXT = 1024

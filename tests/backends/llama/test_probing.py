@@ -1,5 +1,6 @@
 """Bad model files become one line of error, not a dead server: real files, a real child process."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -27,10 +28,18 @@ async def probe(content: bytes, folder: Path) -> None:
     await ChildProbe(LlamaOptions(path, "model"), folder / "cache").run()
 
 
-async def test_a_native_crash_is_an_error_message(tmp_path: Path) -> None:
+async def test_a_native_crash_is_an_error_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no debugger is called, which may wait for another one for ever."""
+    debugger, called = tmp_path / "gdb", tmp_path / "called"
+    debugger.write_text(f"#!/bin/sh\ntouch {called}\n")
+    debugger.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     negative_epsilon = patched("llama.attention.layer_norm_rms_epsilon", struct.pack("<f", -1.0))
     with pytest.raises(ModelLoadError, match=r"crashed \(SIG[A-Z]+\) when it tried model.gguf"):
         await probe(negative_epsilon, tmp_path)
+    assert not called.exists()
 
 
 @pytest.mark.parametrize("damage", ["magic", "half", "shape"])
