@@ -19,7 +19,7 @@ ENGINE_TIMEOUT_S = 300
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--draws", type=int, default=400, help="draws of each kind that are compared with theory"
+        "--draws", type=int, default=200, help="draws of each kind that are compared with theory"
     )
     parser.addoption(
         "--long", action="store_true", help="also run the tests that start several engines more"

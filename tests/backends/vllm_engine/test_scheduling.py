@@ -19,6 +19,7 @@ BLOCK = 128
 # vllm and what it imports warn of each other's future, which is not ours to mend.
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.long,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.filterwarnings("default"),
 ]
@@ -76,29 +77,3 @@ async def test_whole_blocks_of_a_prompt_are_reused_under_the_same_salt_alone(
     assert await num_cached(narrow, replace(salted, cache_salt="two")) == {0}
     short = replace(long, prompt_ids=long.prompt_ids[: BLOCK + 20])
     assert await num_cached(narrow, short) == {BLOCK}
-
-
-async def test_workers_give_their_heap_back_after_many_steps(
-    narrow: VllmBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # It imports vllm, which takes seconds where no test needs it.
-    from backends.vllm_engine import step_stats
-
-    engine = narrow._life.loaded.engine
-    answers: list[object] = []
-    call = engine._llm.collective_rpc
-
-    async def noted(name: str) -> None:
-        answers.append(await call(name))
-
-    monkeypatch.setattr(engine._llm, "collective_rpc", noted)
-    monkeypatch.setattr(step_stats, "MANY_STEPS", 4)
-    num_steps = narrow.stats.num_steps
-    async for _ in narrow.generate(request("many", max_tokens=24)):
-        pass
-    assert engine._giving_back is not None
-    await engine._giving_back
-    # One a worker, which is one here.
-    assert answers
-    assert all(answer == [None] for answer in answers)
-    assert len(answers) <= (narrow.stats.num_steps - num_steps) // 4 + 1
