@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backends.rust_encoding import encoded
 from core.errors import ModelLoadError
 
 if TYPE_CHECKING:
@@ -43,10 +44,11 @@ class TextEncoder:
         tokenizer.encode_special_tokens = True
 
     def encode(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(_clean(text)).ids)
+        return tuple(encoded(self._tokenizer, _clean(text), adds_special=True))
 
     def encode_pair(self, query: str, document: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(_clean(query), _clean(document)).ids)
+        pair = (_clean(query), _clean(document))
+        return tuple(encoded(self._tokenizer, pair, adds_special=True))
 
 
 def encoder_of_json(tokenizer_text: str) -> TextEncoder:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from backends.rust_encoding import encoded
 from core.errors import ModelLoadError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class HuggingFaceTokenizer:
         tokenizer = self._with_control if with_control else self._as_plain_text
         # A lone surrogate can't cross into Rust.
         clean = text.encode("utf-8", "replace").decode("utf-8")
-        return list(tokenizer.encode(clean, add_special_tokens=False).ids)
+        return list(encoded(tokenizer, clean, adds_special=False))
 
 
 def adds_token_in_front(tokenizer_text: str, token_id: int) -> bool:
