@@ -8,6 +8,8 @@ what others have there: short texts, which are encoded on the event loop, don't 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from backends.undivided_text import refuse_undivided
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -17,8 +19,10 @@ _LONG_CHARACTERS = 4096
 def encoded(
     tokenizer: "Tokenizer", given: str | tuple[str, str], *, adds_special: bool
 ) -> Sequence[int]:
-    """The ids of a text, or of two in one."""
+    """The ids of a text, or of two in one. Raises InvalidValue where llama.cpp would have to."""
     text, pair = (given, None) if isinstance(given, str) else given
+    for each in (text, pair or ""):
+        refuse_undivided(each)
     if len(text) + len(pair or "") <= _LONG_CHARACTERS:
         ids: Sequence[int] = tokenizer.encode(text, pair, add_special_tokens=adds_special).ids
     else:

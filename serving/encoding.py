@@ -5,12 +5,12 @@ encoded as text. A prompt without the latter is encoded whole, so that its ids a
 the whole string: models were trained on that.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backends.base import Tokenizer
 from chat_formats.base import Piece, RenderedPrompt
+from core.spellings import Spellings
 from core.vocabulary import Vocabulary
 
 
@@ -29,8 +29,7 @@ class PromptEncoder:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._control_ids = vocabulary.control_tokens()
-        spellings = sorted((s for s in self._control_ids if s), key=len, reverse=True)
-        self._spelled = re.compile("|".join(map(re.escape, spellings)) or r"(?!)")
+        self._spelled = Spellings(self._control_ids)
 
     def encode(self, rendered: RenderedPrompt, tokenizer: Tokenizer) -> tuple[int, ...]:
         if self._has_forged(rendered.pieces):
@@ -44,7 +43,8 @@ class PromptEncoder:
     def _has_forged(self, pieces: tuple[Piece, ...]) -> bool:
         """Whether reading the whole string would see other control tokens than the template's."""
         written = [piece.text for piece in pieces if piece.is_control]
-        return self._spelled.findall("".join(piece.text for piece in pieces)) != written
+        read = self._spelled.found("".join(piece.text for piece in pieces))
+        return [found[0] for found in read] != written
 
     def _encode_piece(self, piece: Piece, tokenizer: Tokenizer) -> Sequence[int]:
         if piece.is_control:

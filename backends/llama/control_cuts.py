@@ -4,8 +4,9 @@ llama.cpp looks for each control token through all that is left of a text, so th
 with the square of how many there are. Encodes nothing.
 """
 
-import re
 from collections.abc import Iterable, Iterator
+
+from core.spellings import Spellings
 
 _PIECE_CHARACTERS = 1 << 15
 
@@ -17,10 +18,9 @@ class ControlCuts:
     """
 
     def __init__(self, controls: Iterable[str], piece_characters: int = _PIECE_CHARACTERS) -> None:
-        known = sorted({each for each in controls if each}, key=len, reverse=True)
+        known = {each for each in controls if each}
         inner = {character for each in known for character in each[1:]}
-        chosen = [re.escape(each) for each in known if each[0] not in inner]
-        self._token = re.compile("|".join(chosen) or r"(?!)")
+        self._tokens = Spellings(each for each in known if each[0] not in inner)
         self._piece_characters = piece_characters
 
     def pieces(self, text: str) -> Iterator[str]:
@@ -35,7 +35,7 @@ class ControlCuts:
         yield text[start:]
 
     def _next(self, text: str, at: int) -> int | None:
-        for found in self._token.finditer(text, at):
+        for found in self._tokens.found(text, at):
             if not text[found.start() - 1].isspace():
                 return found.start()
         return None

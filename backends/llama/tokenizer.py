@@ -6,10 +6,18 @@ thread decodes; `close` waits for calls in flight, so that the vocabulary may go
 
 import threading
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 from backends.llama.control_cuts import ControlCuts
+from backends.llama.deep_calls import call_with_stack
+from backends.undivided_text import LONGEST_STRETCH, is_undivided, refuse_undivided
 from core.errors import EngineUnavailable
+
+# A character of one word takes some 330 bytes of stack: thrice as much is to be had for each.
+_STACK_BYTES_A_CHARACTER = 1024
+# Even a small stack, of 2 MiB, holds the words of a text that is nowhere undivided for longer.
+_SURE_CHARACTERS = 4096
 
 
 class NativeVocabulary(Protocol):
@@ -19,7 +27,9 @@ class NativeVocabulary(Protocol):
 
 
 class LlamaTokenizer:
-    """Implements `backends.base.Tokenizer`. Raises EngineUnavailable after `close`."""
+    """Implements `backends.base.Tokenizer`. Raises InvalidValue for a text that goes on undivided
+    for too long, and EngineUnavailable after `close`.
+    """
 
     def __init__(self, vocabulary: NativeVocabulary, controls: Iterable[str] = ()) -> None:
         """`controls` are the spellings of its control tokens: without them, texts that hold many
@@ -44,10 +54,10 @@ class LlamaTokenizer:
                 self._changed.notify_all()
 
     def _encoded(self, vocabulary: NativeVocabulary, text: str, with_control: bool) -> list[int]:
+        refuse_undivided(text)
         ids: list[int] = []
         for piece in self._cuts.pieces(text) if with_control else (text,):
-            raw = piece.encode("utf-8", "replace")
-            ids += vocabulary.tokenize(raw, parse_control=with_control)
+            ids += _piece_ids(vocabulary, piece, with_control)
         return ids
 
     def close(self) -> None:
@@ -55,3 +65,12 @@ class LlamaTokenizer:
         with self._changed:
             self._vocabulary = None
             self._changed.wait_for(lambda: self._num_calls == 0)
+
+
+def _piece_ids(vocabulary: NativeVocabulary, piece: str, with_control: bool) -> list[int]:
+    raw = piece.encode("utf-8", "replace")
+    call = partial(vocabulary.tokenize, raw, parse_control=with_control)
+    if not is_undivided(piece, _SURE_CHARACTERS):
+        return call()
+    longest = min(len(piece), LONGEST_STRETCH + 1)
+    return call_with_stack(longest * _STACK_BYTES_A_CHARACTER, call)

@@ -48,6 +48,6 @@ async def test_ids_are_those_of_the_whole_text(llama: Engine) -> None:
 @pytest.mark.asyncio(loop_scope="session")
 async def test_hundreds_of_thousands_of_control_tokens_are_encoded(llama: Engine) -> None:
     """In one piece, they took minutes."""
-    ids = llama.backend.tokenizer.encode("<|im_end|>" * 400_000, with_control=True)
-    assert len(ids) == 400_000
+    ids = llama.backend.tokenizer.encode("<|im_end|>" * 150_000, with_control=True)
+    assert len(ids) == 150_000
     assert len(set(ids)) == 1
