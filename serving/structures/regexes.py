@@ -7,8 +7,10 @@ import re
 
 MAX_PATTERN_CHARACTERS = 8192
 MAX_STATES = 20_000
+# Possessive: what was read once is not read again from every character on.
 _PART = re.compile(
-    r"\\[pPxuU]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{[0-9, ]*\}|.", re.DOTALL
+    r"\\[pPxuU]\{[^}]*+\}|\\.|\[\^?\]?(?:\\.|\[:\w++:\]|[^\]\\])*+\]|\{[0-9, ]*+\}|.",
+    re.DOTALL,
 )
 _COUNTS = re.compile(r"\{\s*([0-9]{1,9})\s*(,?)\s*([0-9]{0,9})\s*\}")
 # Without Unicode, a dot is any byte: no text, and in the end any token.
@@ -21,16 +23,23 @@ def pattern_fault(pattern: str) -> str | None:
         return f"has {len(pattern)} characters; allowed are at most {MAX_PATTERN_CHARACTERS}"
     if _BYTES_FLAG.search(pattern):
         return "turns Unicode off with the flag -u, which is not supported"
-    if _size(pattern) > MAX_STATES:
+    size = _size(pattern)
+    if size is None:
+        return "has a [ that nothing closes"
+    if size > MAX_STATES:
         return f"repeats too much: written out it is longer than {MAX_STATES} characters"
     return None
 
 
-def _size(pattern: str) -> int:
-    """About how long the pattern is with counted repetitions written out."""
+def _size(pattern: str) -> int | None:
+    """About how long the pattern is with counted repetitions written out; None where a class has no
+    end, which is read to the pattern's own: nothing is to be looked for behind it.
+    """
     totals, last = [0], 0
     for match in _PART.finditer(pattern):
         part = match.group()
+        if part == "[":
+            return None
         if part == "(":
             totals.append(0)
             last = 0

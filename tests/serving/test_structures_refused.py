@@ -96,6 +96,7 @@ def test_a_keyword_that_is_not_honoured_is_named_with_its_place(keyword: str) ->
         ({"pattern": r"\bword\b"}, "lookarounds not supported"),
         ({"pattern": r"(?-u:\xff)"}, "turns Unicode off"),
         ({"pattern": "(a{1000}){1000}"}, "repeats too much"),
+        ({"pattern": "[" * 8192}, "nothing closes"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(schema: dict[str, Any], words: str) -> None:
@@ -164,6 +165,10 @@ def test_a_strict_schema_is_closed_and_requires_all(schema: dict[str, Any], word
         ("\ud800", "half of a surrogate pair at character 0"),
         (r"a(?=b)", "look-around"),
         ("(?-u:.)", "turns Unicode off"),
+        ("a[b", "has a [ that nothing closes"),
+        # Quadratic where each is searched for its end.
+        ("[" * 8192, "has a [ that nothing closes"),
+        ("[[:a" * 2048, "has a [ that nothing closes"),
     ],
 )
 def test_a_regex_is_refused_with_the_reason(pattern: str, words: str) -> None:

@@ -54,6 +54,7 @@ REFUSED = (
         "structured_outputs",
         id="CVE-2025-57809",
     ),
+    pytest.param(structured(regex="[" * 8192), "structured_outputs", id="CVE-2026-55574-brackets"),
     pytest.param(schema(deep(200)), "response_format", id="CVE-2025-58446"),
     pytest.param(schema(WORDS), "response_format", id="CVE-2026-25048"),
     pytest.param(schema(SELF), "response_format", id="CVE-2026-25048-recursive"),
