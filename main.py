@@ -244,8 +244,7 @@ def build_app(settings: Settings, engines: Engines) -> FastAPI:
                 await spans.close()
 
     embedding = None if embedder is None else EmbeddingService(embedder, queue_rules(settings))
-    observers = () if spans is None else (spans,)
-    return create_app(settings, service, lifespan, embedding, upstreams, observers=observers)
+    return create_app(settings, service, lifespan, embedding, upstreams, spans=spans)
 
 
 async def adopt(service: GenerationService, card: ModelCard, tokenizer: Tokenizer) -> None:

@@ -17,6 +17,7 @@ from api.remote.attempts import (
     header_text,
 )
 from api.remote.routing import client_key, kinds_of, note_failure, router_of, targets_of
+from api.visit import account_of
 from core.errors import EngineUnavailable, JarvisError
 from core.requests import GenerationRequest
 from core.sampling import SamplingPlan
@@ -90,7 +91,8 @@ class Answerer:
             return await count_prompt(router.host, wanted, first, client_key(self.request))
         assert not isinstance(wanted.prompt, str | tuple), "rendered from messages"
         service = local_service(self.request)
-        prompt = await service.render(wanted.prompt, wanted.tool_choice, wanted.thinking)
+        account = account_of(self.request).name
+        prompt = await service.render(wanted.prompt, wanted.tool_choice, wanted.thinking, account)
         return len(prompt.token_ids)
 
     def _attempt(

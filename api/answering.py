@@ -4,6 +4,7 @@ Both fold the same events. The response begins when the first event has come, so
 that fails before is told by status; a failure after it is an `error` event, then the end.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,10 +24,14 @@ from api.request_watch import RequestWatch, WatchLabels, outcome_of
 from api.scoring import ChoiceScores
 from api.shapes import AnswerShape, ChatShape
 from api.visit import account_of, visit_of
-from core.errors import JarvisError
+from core.errors import JarvisError, RequestError, TooManyRequests
+from core.events import PromptScored, TextDelta
 from core.observation import Outcome
 from serving.answer_source import AnswerSource
 from serving.generation import Generation
+
+# Scores of more tokens are shown beside the event loop: each may have 20 best ones.
+_INLINE_SCORED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,12 @@ async def reply_with(
     except ClientGone:
         reply.end(Outcome.GONE)
         return Response(status_code=CLIENT_CLOSED_REQUEST)
+    except (RequestError, TooManyRequests) as error:
+        if not reply.has_begun:
+            # Its status tells it: no answer was begun that could have failed.
+            visit.watch = None
+        reply.end(outcome_of(error), is_told=reply.has_begun)
+        raise
     except BaseException as error:
         reply.end(outcome_of(error))
         raise
@@ -117,9 +128,15 @@ async def reply_with(
 
 def watch_labels(request: Request, content: Content, headers: Mapping[str, str]) -> WatchLabels:
     """How observers are told of an answer."""
-    model = known_model(request, content.model_id)
-    arrived_at = visit_of(request).arrived_at
-    return WatchLabels(content.id, account_of(request).name, model, arrived_at, headers)
+    account = account_of(request)
+    return WatchLabels(
+        content.id,
+        account.name,
+        known_model(request, content.model_id),
+        visit_of(request).arrived_at,
+        headers,
+        is_limited=account.limits.counts_tokens,
+    )
 
 
 class _Reply:
@@ -129,21 +146,30 @@ class _Reply:
         self._content = content
         self._pump = pump
         self._watch = watch
+        self._num_scored = 0
         self._is_over = False
+        self.has_begun = False
 
-    def end(self, outcome: str) -> None:
-        """Aborts what has not ended. The first outcome told is the one that counts."""
+    def end(self, outcome: str, *, is_told: bool = True) -> None:
+        """Aborts what has not ended. The first outcome told is the one that counts; observers are
+        told of it where `is_told`.
+        """
         if self._is_over:
             return
         self._is_over = True
         self._pump.close()
         self._content.end(outcome)
-        self._watch.end(Outcome(outcome))
+        if is_told:
+            self._watch.end(Outcome(outcome))
 
     async def plain(self, request: Request, headers: Mapping[str, str]) -> Response:
         await while_connected(request, self._collect())
         self.end(Outcome.DONE)
-        return JsonResponse(self._content.whole(), headers=headers)
+
+        def made() -> Response:
+            return JsonResponse(self._content.whole(), headers=headers)
+
+        return await asyncio.to_thread(made) if self._num_scored > _INLINE_SCORED else made()
 
     async def streamed(
         self, request: Request, frames: FrameSource, headers: Mapping[str, str]
@@ -153,6 +179,8 @@ class _Reply:
 
     async def _take(self) -> Arrived:
         arrived = await self._pump.take()
+        self.has_begun = True
+        self._num_scored += _num_scored(arrived)
         self._watch.see(arrived)
         self._content.add(arrived)
         return arrived
@@ -165,13 +193,31 @@ class _Reply:
         """What came at once goes out at once: sse-starlette passes bytes on as they are."""
         outcome = Outcome.GONE
         try:
-            yield frames.opening() + frames.of(first)
+            yield frames.opening() + await _framed(frames, first)
             while arrived := await self._take():
-                yield frames.of(arrived)
+                yield await _framed(frames, arrived)
             outcome = Outcome.DONE
-            yield frames.closing()
+            is_large = self._num_scored > _INLINE_SCORED
+            yield await asyncio.to_thread(frames.closing) if is_large else frames.closing()
         except JarvisError as error:
             outcome = outcome_of(error)
             yield frames.error(error)
         finally:
             self.end(outcome)
+
+
+async def _framed(frames: FrameSource, arrived: Arrived) -> bytes:
+    if _num_scored(arrived) <= _INLINE_SCORED:
+        return frames.of(arrived)
+    return await asyncio.to_thread(frames.of, arrived)
+
+
+def _num_scored(arrived: Arrived) -> int:
+    """How many tokens came with scores."""
+    scored = (TextDelta, PromptScored)
+    return sum(
+        len(event.scores)
+        for events in arrived.values()
+        for event in events
+        if isinstance(event, scored)
+    )

@@ -34,6 +34,7 @@ from api.routes import (
     upstream_states,
 )
 from api.served_names import ServedNames
+from api.tracing.layer import SpanMaker, TraceLayer
 from api.traffic import Traffic
 from backends.upstream import UpstreamHost
 from core.settings import Settings
@@ -74,12 +75,12 @@ def create_app(
     embedding: EmbeddingService | None = None,
     upstreams: UpstreamHost | None = None,
     *,
-    observers: Observers = (),
+    spans: SpanMaker | None = None,
 ) -> FastAPI:
     """`lifespan` starts the loading of the engines and closes them, and the upstreams. `service` is
     None where upstreams alone answer, `embedding` is there where the settings name an embedding
-    model. `observers` are told of every request, beside those that are always here. Raises
-    ConfigurationError where the keys, or the file for responses, can't be used.
+    model, `spans` where traces are wanted. Raises ConfigurationError where the keys, or the file
+    for responses, can't be used.
     """
     # What reads from the engine, for as long as it does: see `api/pump.py`.
     running: set[asyncio.Task[None]] = set()
@@ -119,14 +120,14 @@ def create_app(
     for routes in _ROUTES:
         app.include_router(routes.router)
     errors.install(app)
-    _add_layers(app, settings, observers)
+    _add_layers(app, settings, spans)
     return app
 
 
-def _add_layers(app: FastAPI, settings: Settings, others: Observers) -> None:
+def _add_layers(app: FastAPI, settings: Settings, spans: SpanMaker | None) -> None:
     """From the innermost on: who may come, whence, which pages may, and what is told of it."""
     state = app.state
-    observers = (state.metrics, state.access.observer, ReplyLog(), *others)
+    observers: Observers = (state.metrics, state.access.observer, ReplyLog())
     app.add_middleware(Guard, gate=state.access)
     if settings.cors_origins:
         app.add_middleware(
@@ -138,7 +139,10 @@ def _add_layers(app: FastAPI, settings: Settings, others: Observers) -> None:
         )
     if (hosts := host_rule(settings)) is not None:
         app.add_middleware(HostGuard, rule=hosts)
+    if spans is not None:
+        observers = (*observers, spans)
     app.add_middleware(Identity, traffic=state.traffic, observers=observers)
+    app.add_middleware(TraceLayer, spans=spans)
 
 
 def _closing(kept: KeptResponses, access: Access, lifespan: Lifespan) -> Lifespan:

@@ -66,10 +66,10 @@ class EmbeddingCall:
         self.id = uuid.uuid4().hex
         self._request = request
         self._num_inputs = num_inputs
-        self._num_tokens = 0
+        self._num_tokens: int | None = None
 
     def count(self, num_tokens: int) -> None:
-        """So many are to be read, whatever becomes of them."""
+        """The engine has begun: so many are read, whatever becomes of them."""
         self._num_tokens = num_tokens
 
     async def answer(
@@ -78,7 +78,10 @@ class EmbeddingCall:
         body_of: Callable[[Result], dict[str, Any]],
         headers: Mapping[str, str],
     ) -> Response:
-        """The body made of the work's result, in a thread. Work whose client goes is cancelled."""
+        """The body made of the work's result, in a thread. Work whose client goes is cancelled.
+
+        Of what was refused before the engine had it, no answer is told: its status tells it.
+        """
         outcome = Outcome.FAILED
         try:
             result = await while_connected(self._request, work)
@@ -92,7 +95,8 @@ class EmbeddingCall:
             outcome = Outcome.EXPIRED
             raise
         finally:
-            visit_of(self._request).tell(self._summary(outcome))
+            if self._num_tokens is not None or outcome is not Outcome.FAILED:
+                visit_of(self._request).tell(self._summary(outcome))
 
     def _summary(self, outcome: Outcome) -> AnswerSummary:
         served: ServedEmbedding = self._request.app.state.embedding
@@ -101,7 +105,7 @@ class EmbeddingCall:
             account=account_of(self._request).name,
             model=served.names.model_id,
             outcome=outcome,
-            num_prompt_tokens=self._num_tokens,
+            num_prompt_tokens=self._num_tokens or 0,
             total_s=time.monotonic() - visit_of(self._request).arrived_at,
             num_choices=self._num_inputs,
         )

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from api.json_response import JsonResponse
-from api.messages import error_body as messages_errors
+from api.messages.request_ids import request_id_of
 from api.remote.attempts import ATTEMPTS_HEADER, UPSTREAM_HEADER, attempts_of, header_text
 from api.remote.error_bodies import (
     failed_body,
@@ -23,6 +23,7 @@ from api.remote.error_bodies import (
     named_body,
     status_of,
 )
+from core import messages_errors
 from core.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
@@ -158,7 +159,7 @@ def _response(request: Request, told: _Told, headers: Mapping[str, str]) -> Resp
         headers = {**headers, ATTEMPTS_HEADER: attempts}
     if not messages_errors.is_messages_path(request.scope["path"]):
         return JsonResponse(told.body, status, headers=headers)
-    request_id = messages_errors.request_id_of(request)
+    request_id = request_id_of(request)
     headers = {**headers, messages_errors.REQUEST_ID_HEADER: request_id}
     body = messages_errors.error_body(status, told.message, request_id)
     return JsonResponse(body, status, headers=headers)

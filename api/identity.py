@@ -3,9 +3,7 @@
 Works on messages alone and answers nothing itself but that the server stops.
 """
 
-import re
 import time
-import uuid
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -23,12 +21,10 @@ from api.visit import Visit, account_of, put_visit
 from core.errors import ServerStopping
 from core.observation import ReplySummary
 from core.request_context import request_id as current_request_id
+from core.request_scope import REQUEST_ID_HEADER, early_answer_of, request_id_of
 
-REQUEST_ID_HEADER = "x-request-id"
-_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # How long a key was looked at is not told.
 _UNTIMED = frozenset({401, 403})
-_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Identity:
@@ -78,7 +74,7 @@ class _Reply:
     """What is sent for one request, seen as it goes by."""
 
     def __init__(self, request: Request, send: Send, traffic: Traffic) -> None:
-        self.request_id = _given_id(request) or uuid.uuid4().hex
+        self.request_id = request_id_of(request.scope.setdefault("state", {}), request.headers.raw)
         self._request = request
         self._send = send
         self._traffic = traffic
@@ -102,17 +98,20 @@ class _Reply:
         scope = self._request.scope
         visit: Visit = scope["state"]["visit"]
         answer = None if visit.watch is None else visit.watch.summary
+        early = early_answer_of(scope["state"])
+        status, error = self._status, scope["state"].get("error_code")
+        if early is not None:
+            status, error = early.status, early.code
         return ReplySummary(
             request_id=self.request_id,
             account=account_of(self._request).name,
             method=scope["method"] if scope["method"] in METHODS else "OTHER",
             route=getattr(scope.get("route"), "path", "unknown"),
-            status=CLIENT_CLOSED_REQUEST if self._status is None else self._status,
-            error=scope["state"].get("error_code"),
-            is_whole=self._is_whole and self._status != CLIENT_CLOSED_REQUEST,
+            status=CLIENT_CLOSED_REQUEST if status is None else status,
+            error=error,
+            is_whole=early is not None or (self._is_whole and status != CLIENT_CLOSED_REQUEST),
             total_s=time.monotonic() - self._started_at,
             answer=visit.answer or answer,
-            trace_parent=_matching(_TRACE_PARENT, self._request.headers.get("traceparent")),
         )
 
     def _add_headers(self, message: MutableMapping[str, Any]) -> None:
@@ -126,11 +125,3 @@ class _Reply:
         known = "" if visit.watch is None else visit.watch.timing()
         total_ms = (time.monotonic() - self._started_at) * 1e3
         headers["server-timing"] = ", ".join(filter(None, (known, f"total;dur={total_ms:.1f}")))
-
-
-def _given_id(request: Request) -> str | None:
-    return _matching(_SAFE_ID, request.headers.get(REQUEST_ID_HEADER))
-
-
-def _matching(pattern: re.Pattern[str], text: str | None) -> str | None:
-    return text if text is not None and pattern.fullmatch(text) else None

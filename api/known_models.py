@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from api.embedding_calls import ServedEmbedding
 from api.served_names import ServedNames
+from backends.upstream import Place, UpstreamHost
 from serving.remote.targets import ModelRouter
 
 OTHER_MODEL = "other"
@@ -20,6 +21,21 @@ def known_model(request: Request, name: str) -> str:
     if name in names.listed or (embedding is not None and name in embedding.names.listed):
         return name
     router: ModelRouter | None = request.app.state.router
-    listed = () if router is None else router.host.models()
-    is_listed = any(model.name == name for model in islice(listed, _MOST_ELSEWHERE))
-    return name if is_listed else OTHER_MODEL
+    return OTHER_MODEL if router is None else _known_elsewhere(router.host, name)
+
+
+def _known_elsewhere(host: UpstreamHost, name: str) -> str:
+    """By the name alone, or behind that of an upstream or its kind."""
+    listed = tuple(islice(host.models(), _MOST_ELSEWHERE))
+    if any(model.name == name for model in listed):
+        return name
+    for separator in ("://", "/"):
+        prefix, _, rest = name.partition(separator)
+        for model in listed:
+            if any(_is_called(place, host, prefix, rest) for place in model.places):
+                return model.name
+    return OTHER_MODEL
+
+
+def _is_called(place: Place, host: UpstreamHost, prefix: str, model: str) -> bool:
+    return place.model == model and prefix in (place.upstream, host.kind_of(place.upstream))

@@ -1,41 +1,52 @@
 """Owns how scores of tokens are shown, in each of the API's forms. Computes none.
 
 A token is shown as its text, and where that is a part of a character, U+FFFD stands for it; chat
-answers show its bytes too. Control tokens are shown as they are spelled.
+answers show its bytes too. Control tokens are shown as they are spelled. Each becomes JSON by
+itself: as objects all at once, a million scores take half a gigabyte.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import msgspec
 
 from core.scores import ScoredToken
 from core.vocabulary import Vocabulary
 from serving.utf8 import Utf8Stream
 
+_encode = msgspec.json.Encoder().encode
 
-def chat_logprobs(
+
+def chat_tokens(
     vocabulary: Vocabulary, scores: Sequence[ScoredToken], num_top: int
-) -> dict[str, Any]:
-    """The `logprobs` of a chat choice or delta."""
-    content = [
-        {
+) -> Iterator[dict[str, Any]]:
+    """An object a token, with those of the best ones in it."""
+    for score in scores:
+        yield {
             **_chat_token(vocabulary, score.token_id, score.logprob),
             "top_logprobs": [
                 _chat_token(vocabulary, token_id, logprob)
                 for token_id, logprob in score.top[:num_top]
             ],
         }
-        for score in scores
-    ]
+
+
+def chat_logprobs(
+    vocabulary: Vocabulary, scores: Sequence[ScoredToken], num_top: int
+) -> dict[str, Any]:
+    """The `logprobs` of a chat choice or delta."""
+    content = [msgspec.Raw(_encode(each)) for each in chat_tokens(vocabulary, scores, num_top)]
     return {"content": content, "refusal": None}
 
 
 def prompt_logprobs(
     vocabulary: Vocabulary, scores: Sequence[ScoredToken], num_top: int
-) -> list[dict[str, Any] | None]:
+) -> list[msgspec.Raw | None]:
     """An object a prompt token, from id to score, as vLLM's API has it; null for the first one,
     which follows nothing.
     """
-    return [None, *(_prompt_token(vocabulary, score, num_top) for score in scores)]
+    tokens = (_prompt_token(vocabulary, score, num_top) for score in scores)
+    return [None, *(msgspec.Raw(_encode(each)) for each in tokens)]
 
 
 class CompletionLogprobs:
@@ -85,14 +96,14 @@ class CompletionLogprobs:
             "text_offset": offsets,
         }
 
-    def _top(self, score: ScoredToken) -> dict[str, float]:
+    def _top(self, score: ScoredToken) -> msgspec.Raw:
         """With the token itself, as OpenAI has it. Of two that are spelled alike, the better."""
         best = score.top[: self._num_top]
         pairs = [*best, (score.token_id, score.logprob)]
         spelled: dict[str, float] = {}
         for token_id, logprob in pairs:
             spelled.setdefault(self._vocabulary.spelling(token_id), logprob)
-        return spelled
+        return msgspec.Raw(_encode(spelled))
 
 
 def joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ which keys open it.
 
 from typing import Any
 
-from api.messages.error_body import is_messages_path
+from core.messages_errors import is_messages_path
 
 _OPENAI_ERROR, _ANTHROPIC_ERROR = "Error", "MessagesError"
 _TEXT: dict[str, Any] = {"type": "string"}

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 class ReplyLog:
     """Implements `core.observation.Observer`."""
 
-    def answer_grew(self, num_tokens: int, since_s: float) -> None:
+    def answer_grew(self, num_tokens: int, since_s: float, model: str) -> None:
         """The end tells it all."""
 
     def answer_ended(self, summary: AnswerSummary) -> None:

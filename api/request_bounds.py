@@ -5,7 +5,7 @@ is their schemas' business. One rule for bodies that are answered here and those
 other servers.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -57,6 +57,16 @@ def check_bounds(
         _check_choices(given, bounds)
     if num_bytes is None or num_bytes > bounds.schema_bytes:
         _check_schemas(given, bounds)
+
+
+def check_num_items(items: Sequence[object], bounds: RequestBounds) -> None:
+    """Of a conversation that a request goes on with, its own among them. Raises InvalidValue."""
+    if len(items) > bounds.messages:
+        raise InvalidValue(
+            f"input and the conversation before it have {len(items)} entries; allowed are at most"
+            f" {bounds.messages}",
+            param="input",
+        )
 
 
 def check_raw_bounds(

@@ -12,12 +12,15 @@ from core.observation import AnswerSummary, Observer, Outcome
 from serving.answer_source import AnswerSource
 
 Observers = tuple[Observer, ...]
+# About what a token of a prompt has, where nobody counts them.
+BYTES_OF_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class WatchLabels:
     """Whose answer it is: its own id, the account it counts for, and the served model's name; when
-    its request arrived, by the monotonic clock. `headers` tell who made it, once that is known.
+    its request arrived, by the monotonic clock; whether the account's tokens are limited. `headers`
+    tell who made it, once that is known.
     """
 
     id: str
@@ -25,6 +28,7 @@ class WatchLabels:
     model: str
     arrived_at: float
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_limited: bool = False
 
     @property
     def upstream(self) -> str | None:
@@ -60,7 +64,7 @@ class RequestWatch:
         elif num_tokens > self._num_tokens:
             grown, since_s = num_tokens - self._num_tokens, now - self._last_at
             for observer in self._observers:
-                observer.answer_grew(grown, since_s)
+                observer.answer_grew(grown, since_s, self._labels.model)
         self._last_at, self._num_tokens = now, num_tokens
         for index, events in arrived.items():
             if isinstance(end := events[-1], GenerationEnd):
@@ -98,6 +102,17 @@ class RequestWatch:
         waits = [source.queue_s for source in self._sources]
         return min((wait for wait in waits if wait is not None), default=None)
 
+    def _num_read(self, source: AnswerSource) -> int:
+        """The prompt's tokens, where anybody began to read them: no turn, no work. A prompt that
+        nobody counted must not go round its key's limit.
+        """
+        num_sent = source.num_sent_bytes
+        is_begun = source.queue_s is not None or source.num_completion_tokens > 0 or num_sent > 0
+        if not is_begun:
+            return 0
+        least = num_sent // BYTES_OF_TOKEN if self._labels.is_limited else 0
+        return source.num_prompt_tokens or least
+
     def _made_summary(self, outcome: Outcome) -> AnswerSummary:
         # The choices of one prompt share it.
         firsts = [source for source in self._sources if source.choice == 0]
@@ -108,7 +123,7 @@ class RequestWatch:
             model=self._labels.model,
             outcome=outcome,
             finish_reasons=tuple(self._finishes),
-            num_prompt_tokens=sum(map(_num_read, firsts)),
+            num_prompt_tokens=sum(map(self._num_read, firsts)),
             num_completion_tokens=self._count(),
             num_reused=self._num_reused,
             queue_s=self._queue_s(),
@@ -117,15 +132,10 @@ class RequestWatch:
             max_tokens=max((length for length in lengths if length is not None), default=None),
             num_choices=len(self._sources),
             upstream=self._labels.upstream,
+            is_counted=self._labels.upstream is None or any(s.num_prompt_tokens for s in firsts),
         )
 
 
 def outcome_of(error: BaseException) -> Outcome:
     """How an answer ended that ended with this."""
     return Outcome.EXPIRED if isinstance(error, DeadlineExceeded) else Outcome.FAILED
-
-
-def _num_read(source: AnswerSource) -> int:
-    """The prompt's tokens, where anybody began to read them: no turn, no work."""
-    is_begun = source.queue_s is not None or source.num_completion_tokens > 0
-    return source.num_prompt_tokens if is_begun else 0

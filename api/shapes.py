@@ -10,7 +10,7 @@ from core.events import ToolCallDelta, ToolCallStarted
 # Text, or JSON that stands for it.
 Text = str | msgspec.Raw
 Logprobs = dict[str, Any] | None
-PromptLogprobs = list[dict[str, Any] | None]
+PromptLogprobs = list[msgspec.Raw | None]
 
 
 class AnswerShape(Protocol):

@@ -30,6 +30,10 @@ class KeyLimits:
     max_tokens: int | None = None
     models: frozenset[str] | None = None
 
+    @property
+    def counts_tokens(self) -> bool:
+        return self.tokens_per_minute is not None or self.tokens_per_day is not None
+
 
 NO_LIMITS = KeyLimits()
 

@@ -22,7 +22,9 @@ class AnswerSummary:
     that are served, never what a client made up. Times are in seconds from the request's arrival;
     None where it did not come so far. `queue_s` is how long the first of its choices waited for a
     turn at the engine. `num_reused` prompt tokens were not computed. `upstream` is the server that
-    made it, None where it was made here. Of vectors and scores, the choices are the inputs.
+    made it, None where it was made here. Of vectors and scores, the choices are the inputs. Where
+    a server that made it told no numbers, `is_counted` is false: tokens are guessed then, those of
+    the answer by its events.
     """
 
     id: str
@@ -39,6 +41,7 @@ class AnswerSummary:
     max_tokens: int | None = None
     num_choices: int = 1
     upstream: str | None = None
+    is_counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,6 @@ class ReplySummary:
 
     `route` is the template of the route, `unknown` where there is none. `error` is the code of the
     error body, None where it succeeded. `is_whole` tells whether all of the reply was sent.
-    `trace_parent` is the W3C header, where the client sent one.
     """
 
     request_id: str
@@ -59,14 +61,15 @@ class ReplySummary:
     is_whole: bool
     total_s: float
     answer: AnswerSummary | None = None
-    trace_parent: str | None = None
 
 
 class Observer(Protocol):
     """Who is told. Every method is called on the event loop, returns at once and raises nothing."""
 
-    def answer_grew(self, num_tokens: int, since_s: float) -> None:
-        """`num_tokens` more came, `since_s` after those before them. Not told of the first."""
+    def answer_grew(self, num_tokens: int, since_s: float, model: str) -> None:
+        """`num_tokens` more came from `model`, `since_s` after those before them. Not told of the
+        first.
+        """
         ...
 
     def answer_ended(self, summary: AnswerSummary) -> None:

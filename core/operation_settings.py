@@ -17,7 +17,7 @@ class OperationSettings(BaseSettings):
     api_keys: SecretStr | None = Field(
         None,
         description="Who may use the server: keys separated by commas, each plain or NAME=KEY, or"
-        " the path of a .toml file with names, roles and limits (see docs/security.md). Empty: no"
+        " the path of a .toml file with names, roles and limits (see docs/keys.md). Empty: no"
         " key is needed. Never printed.",
     )
     allow_open: bool = Field(
@@ -92,6 +92,12 @@ class OperationSettings(BaseSettings):
     max_body_bytes: int = Field(
         _BOUNDS.body_bytes, ge=1024, le=256 << 20, description="The largest body of a request."
     )
+    max_bodies_mib: int = Field(
+        _BOUNDS.all_bodies_bytes >> 20,
+        ge=1,
+        description="What bodies of all requests under way may hold together beyond 64 KiB each, in"
+        " MiB; at least two of the largest. More are refused with 429.",
+    )
     max_url_bytes: int = Field(
         _BOUNDS.url_bytes, ge=256, le=1 << 16, description="The longest URL of a request."
     )
@@ -128,6 +134,7 @@ class OperationSettings(BaseSettings):
         """How large a request may be."""
         return RequestBounds(
             body_bytes=self.max_body_bytes,
+            all_bodies_bytes=max(self.max_bodies_mib << 20, 2 * self.max_body_bytes),
             url_bytes=self.max_url_bytes,
             header_bytes=self.max_header_bytes,
             messages=self.max_messages,

@@ -14,6 +14,8 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from core.request_context import request_id as current_request_id
+from core.request_scope import EarlyAnswer, new_request_id, put_early_answer, request_id_of
 from hosting.connection_limits import ConnectionLimits, ConnectionStats
 from hosting.reading import reading_mark, reset, unread_bytes
 from hosting.refusal import (
@@ -29,6 +31,7 @@ from hosting.refusal import (
     large_head,
     long_url,
     many_headers,
+    path_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -239,20 +242,27 @@ class Connection(HttpToolsProtocol):
         self._count(refusal)
         if self.transport.is_closing():
             return
+        path, request_id = "", new_request_id()
+        if self._phase is not _BETWEEN:
+            path, request_id = path_of(self.url), request_id_of(self.scope["state"], self.headers)
         owed = self.cycle if self._phase is _BODY else None
         answered = self._answered
+        if owed is None or owed is not answered:
+            # Of what the application has begun with, it tells itself.
+            _tell(refusal, request_id)
         if answered is not None and not answered.response_complete:
             if answered is not owed or answered.response_started:
                 self.flow.resume_reading()
                 return
+            put_early_answer(self.scope["state"], EarlyAnswer(refusal.status, refusal.code))
             answered.disconnected = True
             answered.message_event.set()
         if owed is None or not owed.response_started:
-            self.transport.write(refusal.written(self.server_state.default_headers))
+            usual = self.server_state.default_headers
+            self.transport.write(refusal.written(usual, path, request_id))
         self._linger()
 
     def _count(self, refusal: Refusal) -> None:
-        logger.debug("refused status=%d code=%s", refusal.status, refusal.code)
         if refusal.status == 408:
             self.stats.num_timed_out += 1
         elif refusal is not FULL:
@@ -336,6 +346,14 @@ def connection_class(limits: ConnectionLimits, stats: ConnectionStats) -> type[C
 def _refusal_of(error: httptools.HttpParserError) -> Refusal:
     cause = error.__context__
     return cause.refusal if isinstance(cause, Refused) else INVALID
+
+
+def _tell(refusal: Refusal, request_id: str) -> None:
+    """The line of a request that no application tells of."""
+    token = current_request_id.set(request_id)
+    facts = {"status": refusal.status, "error": refusal.code}
+    logger.info("refused", extra={"facts": facts})
+    current_request_id.reset(token)
 
 
 def _size_of(headers: list[tuple[bytes, bytes]]) -> int:

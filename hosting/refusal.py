@@ -1,11 +1,21 @@
-"""Owns the answers to what never becomes a request: OpenAI's error body, and a connection that
-closes. Knows no application.
+"""Owns the answers to what never becomes a request: the error body that all errors have, and a
+connection that closes. Knows no application.
 """
 
 import http
 import json
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
 
+import httptools
+
+from core.messages_errors import REQUEST_ID_HEADER as MESSAGES_ID_HEADER
+from core.messages_errors import error_body, is_messages_path, new_request_id
+from core.request_scope import REQUEST_ID_HEADER
+
+# Of a URL, enough to know its API by; offsets in longer ones overflow the parser.
+_MAX_URL = 4096
 _TYPES = {408: "timeout_error", 503: "service_unavailable"}
 
 
@@ -18,17 +28,28 @@ class Refusal:
     message: str
     retry_after_s: int | None = None
 
-    def written(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+    def written(self, usual: list[tuple[bytes, bytes]], path: str, request_id: str) -> bytes:
         """The whole answer, with a server's usual headers in it."""
+        headers = {REQUEST_ID_HEADER: request_id, "content-type": "application/json"}
+        if is_messages_path(path):
+            headers[MESSAGES_ID_HEADER] = new_request_id()
+            told = error_body(self.status, self.message, headers[MESSAGES_ID_HEADER])
+        else:
+            told = self._body()
+        body = json.dumps(told).encode()
+        headers["content-length"] = str(len(body))
+        if self.retry_after_s is not None:
+            headers["retry-after"] = str(self.retry_after_s)
+        lines = [f"HTTP/1.1 {self.status} {http.HTTPStatus(self.status).phrase}".encode()]
+        lines += [name + b": " + value for name, value in usual]
+        lines += [f"{name}: {value}".encode() for name, value in headers.items()]
+        return b"\r\n".join((*lines, b"connection: close", b"", body))
+
+    def _body(self) -> dict[str, Any]:
+        """OpenAI's."""
         kind = _TYPES.get(self.status, "invalid_request_error")
         error = {"message": self.message, "type": kind, "param": None, "code": self.code}
-        body = json.dumps({"error": error}).encode()
-        lines = [f"HTTP/1.1 {self.status} {http.HTTPStatus(self.status).phrase}".encode()]
-        lines += [name + b": " + value for name, value in headers]
-        lines += [b"content-type: application/json", b"content-length: %d" % len(body)]
-        if self.retry_after_s is not None:
-            lines.append(b"retry-after: %d" % self.retry_after_s)
-        return b"\r\n".join((*lines, b"connection: close", b"", body))
+        return {"error": error}
 
 
 class Refused(Exception):
@@ -58,3 +79,14 @@ def large_head(limit: int) -> Refusal:
 
 def many_headers(limit: int) -> Refusal:
     return Refusal(431, "header_too_large", f"there are more than {limit} headers")
+
+
+def path_of(url: bytes) -> str:
+    """As the application would have seen it. Empty where that can't be told: the URL may be a part
+    of one, or none at all.
+    """
+    try:
+        path = httptools.parse_url(url[:_MAX_URL]).path
+    except httptools.HttpParserInvalidURLError:
+        return ""
+    return unquote((path or b"").decode("ascii", "replace"))

@@ -4,6 +4,7 @@ Pure: everything that a request says is held against the vocabulary and the cont
 before any engine works. Knows no HTTP.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from backends.base import ModelCard, Tokenizer, TokenRequest
@@ -16,7 +17,11 @@ from serving.answers.rules import AnswerRules
 from serving.decoding import TextRules
 from serving.encoding import EncodedPrompt
 from serving.generation import Task
-from serving.sampling_plans import check_ids, for_choice, plan_of, refuse_empty_choice
+from serving.sampling_plans import MadePlan, check_ids, for_choice, plan_of
+
+# So many take some 150 MiB here, and as many again as JSON: of one request, all prompts' and all
+# answers' each. It is a token with its 20 best ones 50,000 times.
+MAX_SCORES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +43,28 @@ class Admission:
         self._tokenizer = tokenizer
         self._defaults = defaults
 
-    def tasks(
-        self, request: GenerationRequest, prompt: EncodedPrompt, answer: AnswerTerms
-    ) -> list[Task]:
-        """A task a choice. Raises InvalidValue, UnsupportedField or ContextLengthExceeded."""
+    def plan(self, request: GenerationRequest) -> MadePlan:
+        """How ids are drawn, whatever the prompt is; blocking. Raises InvalidValue or
+        UnsupportedField.
+        """
         self._check_supported(request)
         self._check_ids(request)
+        return plan_of(request.sampling, self._defaults, self._card.vocabulary, self._tokenizer)
+
+    def tasks(
+        self,
+        request: GenerationRequest,
+        prompt: EncodedPrompt,
+        answer: AnswerTerms,
+        made: MadePlan | None = None,
+    ) -> list[Task]:
+        """A task a choice; with the plan that was made before, where there is one. Raises
+        InvalidValue, UnsupportedField or ContextLengthExceeded.
+        """
+        made = made or self.plan(request)
         self._check_end(request, answer.grammar)
         end_ids = _end_ids(request, prompt)
-        plan = plan_of(request.sampling, self._defaults, self._card.vocabulary, self._tokenizer)
-        refuse_empty_choice(plan, end_ids)
+        made.refuse_empty_choice(end_ids)
         num_wanted = _num_wanted(self._card, request, len(prompt.token_ids))
         rules = _text_rules(request, prompt, answer.shown_ids)
         return [
@@ -59,7 +76,7 @@ class Admission:
                     prompt_ids=prompt.token_ids,
                     max_tokens=max(num_wanted, 1),
                     end_ids=end_ids,
-                    sampling=for_choice(plan, choice),
+                    sampling=for_choice(made.plan, choice),
                     # Between accounts an engine's own order would pass by the turns' fairness.
                     priority=0 if request.account else request.priority,
                     cache_salt=request.cache_salt,
@@ -94,6 +111,31 @@ class Admission:
                 "this model has no end-of-text token, which structured output needs",
                 param=request.structure.param if request.structure is not None else "tools",
             )
+
+
+def check_scores(tasks: Sequence[Task]) -> None:
+    """All scores of one request lie in memory until it has ended. Raises InvalidValue."""
+    of_prompts, of_answers = 0, 0
+    for task in tasks:
+        of_prompts += _num_scores(task.tokens.num_prompt_logprobs, len(task.tokens.prompt_ids))
+        of_answers += _num_scores(task.tokens.num_logprobs, task.num_wanted)
+    if of_prompts > MAX_SCORES:
+        raise InvalidValue(
+            f"{of_prompts} scores of prompts' tokens are asked for; allowed are at most"
+            f" {MAX_SCORES}: shorten the prompts, or lower prompt_logprobs or logprobs",
+            param="prompt_logprobs",
+        )
+    if of_answers > MAX_SCORES:
+        raise InvalidValue(
+            f"{of_answers} scores of tokens are asked for; allowed are at most {MAX_SCORES}: lower"
+            " max_tokens, n or the number of best tokens",
+            param="top_logprobs",
+        )
+
+
+def _num_scores(num_top: int | None, num_tokens: int) -> int:
+    """A token has its own beside those of the best ones."""
+    return 0 if num_top is None else num_tokens * (num_top + 1)
 
 
 def _asked_for(request: GenerationRequest) -> frozenset[str]:
@@ -151,6 +193,10 @@ def _num_wanted(card: ModelCard, request: GenerationRequest, num_prompt: int) ->
     longest = window - num_prompt
     if request.token_ceiling is not None:
         longest = min(longest, request.token_ceiling)
+    if request.view.num_logprobs is not None:
+        # The default length is no wish for so many scores.
+        each = _num_scores(request.view.num_logprobs, request.num_choices)
+        longest = min(longest, MAX_SCORES // each)
     count = wanted if wanted is not None else longest
     if request.sampling.min_tokens > count:
         raise InvalidValue(

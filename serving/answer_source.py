@@ -36,6 +36,11 @@ class AnswerSource(Protocol):
         """How long it waited for its turn; None while it does, and where nothing is known of it."""
         ...
 
+    @property
+    def num_sent_bytes(self) -> int:
+        """How much another server was sent for it, once that has begun to answer; else 0."""
+        ...
+
     def events(self) -> AsyncGenerator[GenerationEvent, None]:
         """The answer's parts as they come, then exactly one GenerationEnd. To be called once.
 

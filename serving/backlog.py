@@ -3,7 +3,7 @@ has its own.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from core.errors import QueueFull
@@ -21,20 +21,27 @@ class Backlog:
         self._times = TurnTimes()
 
     @contextmanager
-    def admitted(self, num_inputs: int, num_tokens: int) -> Iterator[None]:
-        """For as long as they are under way. Raises QueueFull where those before are too many."""
+    def admitted(self, num_inputs: int) -> Iterator[Callable[[int], None]]:
+        """For as long as they are under way. Gives what is told how many tokens they have, once
+        that is known. Raises QueueFull where those before are too many.
+        """
         self._check()
-        self._add(num_inputs, num_tokens)
+        num_told = 0
+
+        def tell(num_tokens: int) -> None:
+            nonlocal num_told
+            num_told += num_tokens
+            self._num_tokens += num_tokens
+
+        self._num_inputs += num_inputs
         began_at = time.monotonic()
         try:
-            yield
-        finally:
-            self._add(-num_inputs, -num_tokens)
+            yield tell
+            # What was refused or given up tells nothing of the engine's speed.
             self._times.add(time.monotonic() - began_at)
-
-    def _add(self, num_inputs: int, num_tokens: int) -> None:
-        self._num_inputs += num_inputs
-        self._num_tokens += num_tokens
+        finally:
+            self._num_inputs -= num_inputs
+            self._num_tokens -= num_told
 
     def _check(self) -> None:
         rules = self._rules

@@ -55,6 +55,14 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class _Read:
+    """What the engine made of inputs, in order, and how many tokens those have."""
+
+    vectors: list[Vector]
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Texts to compare, with the field that each side came in. One query goes with all documents,
     or each with its own.
@@ -75,7 +83,7 @@ class Comparison:
         return [TextPair(*both) for both in zip(queries, self.documents, strict=True)]
 
 
-# Told how many tokens a request's inputs have, before any work.
+# Told how many tokens a request's inputs have, when the engine is given them.
 OnEncoded = Callable[[int], None]
 
 
@@ -103,20 +111,19 @@ class EmbeddingService:
         num_dimensions: int | None = None,
         on_encoded: OnEncoded = lambda _: None,
     ) -> Embeddings:
-        """`on_encoded` is told how many tokens there are. Being cancelled aborts. Raises
+        """`on_encoded` is told nothing of what is refused. Being cancelled aborts. Raises
         RequestError, QueueFull, EngineUnavailable or EngineFailed.
         """
         card = self._host.card
         _refuse_ranker(card)
         _check_dimensions(num_dimensions, card)
-        encoded = await self._encode(named("input", inputs))
-        on_encoded(_count(encoded))
-        vectors = await self._vectors(request_id, encoded)
+        read = await self._read(request_id, named("input", inputs), on_encoded)
+        vectors = read.vectors
         if len(vectors) * card.num_dimensions <= _INLINE_NUMBERS:
             rows = finished_rows(vectors, num_dimensions, card)
         else:
             rows = await asyncio.to_thread(finished_rows, vectors, num_dimensions, card)
-        return Embeddings(rows, _count(encoded))
+        return Embeddings(rows, read.num_tokens)
 
     async def compare(
         self, request_id: str, texts: Comparison, on_encoded: OnEncoded = lambda _: None
@@ -127,10 +134,9 @@ class EmbeddingService:
         return await self._compare_vectors(request_id, texts, on_encoded)
 
     async def _rank(self, request_id: str, texts: Comparison, on_encoded: OnEncoded) -> Scores:
-        encoded = await self._encode(named(texts.document_field, texts.pairs))
-        on_encoded(_count(encoded))
-        logits = stacked(await self._vectors(request_id, encoded), 1)
-        return Scores(sigmoids(logits), _count(encoded))
+        inputs = named(texts.document_field, texts.pairs)
+        read = await self._read(request_id, inputs, on_encoded)
+        return Scores(sigmoids(stacked(read.vectors, 1)), read.num_tokens)
 
     async def _compare_vectors(
         self, request_id: str, texts: Comparison, on_encoded: OnEncoded
@@ -139,21 +145,27 @@ class EmbeddingService:
         if len(inputs) == 1:
             inputs = [NamedInput(texts.query_field, texts.queries[0])]
         inputs += named(texts.document_field, texts.documents)
-        encoded = await self._encode(inputs)
-        on_encoded(_count(encoded))
-        vectors = await self._vectors(request_id, encoded)
         num_queries, num_numbers = len(texts.queries), self._host.card.num_dimensions
+        read = await self._read(request_id, inputs, on_encoded)
+        vectors = read.vectors
         values = await asyncio.to_thread(
             lambda: cosines(
                 stacked(vectors[:num_queries], num_numbers),
                 stacked(vectors[num_queries:], num_numbers),
             )
         )
-        return Scores(values, _count(encoded))
+        return Scores(values, read.num_tokens)
 
-    async def _vectors(self, request_id: str, encoded: Sequence[tuple[int, ...]]) -> list[Vector]:
-        with self._backlog.admitted(len(encoded), _count(encoded)):
-            return await self._host.embed(request_id, encoded)
+    async def _read(
+        self, request_id: str, inputs: list[NamedInput], on_encoded: OnEncoded
+    ) -> _Read:
+        with self._backlog.admitted(len(inputs)) as tell:
+            encoded = await self._encode(inputs)
+            num_tokens = sum(map(len, encoded))
+            _ = self._host.card  # raises where the engine has gone meanwhile
+            tell(num_tokens)
+            on_encoded(num_tokens)
+            return _Read(await self._host.embed(request_id, encoded), num_tokens)
 
     async def _encode(self, inputs: list[NamedInput]) -> list[tuple[int, ...]]:
         encoder, card = self._host.encoder, self._host.card
@@ -185,7 +197,3 @@ def _check_dimensions(num_dimensions: int | None, card: EmbeddingCard) -> None:
             f" {card.name} has",
             param="dimensions",
         )
-
-
-def _count(encoded: Sequence[tuple[int, ...]]) -> int:
-    return sum(len(ids) for ids in encoded)

@@ -59,6 +59,7 @@ class Generation:
         self.choice = task.choice
         self.view = task.view
         self.max_tokens = task.num_wanted
+        self.num_sent_bytes = 0
         self._host = host
         self._task = task
         self._is_cut_short = is_cut_short

@@ -7,7 +7,7 @@ from backends.base import ModelCard, Tokenizer
 from chat_formats.base import ChatFormat, SpecialTokens
 from chat_formats.jinja_format import JinjaFormat
 from chat_formats.tool_fallback import ToolFallback
-from core.errors import InvalidValue, UnsupportedField
+from core.errors import ContextLengthExceeded, InvalidValue, UnsupportedField
 from core.messages import Conversation
 from core.requests import Prompt
 from serving.encoding import EncodedPrompt, PromptEncoder
@@ -37,6 +37,8 @@ class Prompter:
         self._encoder = PromptEncoder(card.vocabulary)
         self._plain_stop_ids = tuple(sorted(end_ids(card.vocabulary)))
         self._infill = find_infill(card.vocabulary)
+        self._window = card.context_window
+        self._longest_piece = max(map(len, card.vocabulary.pieces), default=1) or 1
 
     @property
     def is_instant(self) -> bool:
@@ -52,15 +54,31 @@ class Prompter:
     def infill(self) -> Infill | None:
         return self._infill
 
-    def make(self, prompt: Prompt, suffix: str | None = None) -> EncodedPrompt:
+    def make(
+        self, prompt: Prompt, suffix: str | None = None, *, must_fit: bool = False
+    ) -> EncodedPrompt:
         """With a suffix, the answer goes between the two. Raises InvalidConversation, InvalidValue,
-        or UnsupportedField for a suffix where the model has no tokens for one.
+        or UnsupportedField for a suffix where the model has no tokens for one. With `must_fit`,
+        raises ContextLengthExceeded for text so long that no tokenizer makes it fit.
         """
+        if must_fit and isinstance(prompt, str):
+            self._refuse_sure_excess(prompt + (suffix or ""), "prompt")
         if suffix is not None:
             return self._between(prompt, suffix)
         if isinstance(prompt, Conversation):
-            return self._from_conversation(prompt)
+            return self._from_conversation(prompt, must_fit=must_fit)
         return self._from_text(prompt) if isinstance(prompt, str) else self._from_ids(prompt)
+
+    def _refuse_sure_excess(self, text: str, param: str) -> None:
+        """Before the tokenizer sees it, which takes up to a second for a megabyte."""
+        num_bytes = len(text.encode("utf-8", "replace"))
+        num_tokens = -(-num_bytes // self._longest_piece)
+        if num_tokens > self._window:
+            raise ContextLengthExceeded(
+                f"the context window holds {self._window} tokens; the prompt has {num_bytes}"
+                f" bytes, which are at least {num_tokens} tokens: shorten the prompt",
+                param=param,
+            )
 
     def _between(self, prompt: Prompt, suffix: str) -> EncodedPrompt:
         if self._infill is None:
@@ -80,8 +98,10 @@ class Prompter:
             stop_strings=(),
         )
 
-    def _from_conversation(self, conversation: Conversation) -> EncodedPrompt:
+    def _from_conversation(self, conversation: Conversation, *, must_fit: bool) -> EncodedPrompt:
         rendered = self._format.render(conversation)
+        if must_fit:
+            self._refuse_sure_excess(rendered.text, "messages")
         return EncodedPrompt(
             text=rendered.text,
             token_ids=self._encoder.encode(rendered, self._tokenizer),

@@ -4,7 +4,7 @@ Here ids are held against the vocabulary, and words that are banned become ids.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from backends.base import Tokenizer
 from core.errors import InvalidValue
@@ -13,15 +13,39 @@ from core.sampling import SamplingPlan, Seed
 from core.vocabulary import Vocabulary
 
 
+@dataclass(frozen=True, slots=True)
+class MadePlan:
+    """What a wish comes to, once for all prompts of a request. `free_ids` are those of
+    `allowed_ids` that no banned sequence may rule out.
+    """
+
+    plan: SamplingPlan
+    free_ids: frozenset[int] | None = None
+
+    def refuse_empty_choice(self, end_ids: frozenset[int]) -> None:
+        """Raises InvalidValue where the request's own fields may leave no id to draw."""
+        if self.free_ids is None:
+            return
+        if self.free_ids and not (self.plan.min_tokens and self.free_ids <= end_ids):
+            return
+        raise InvalidValue(
+            "allowed_token_ids leaves no token to draw: bad_words, or end tokens below min_tokens,"
+            " rule out all that it allows",
+            param="allowed_token_ids",
+        )
+
+
 def plan_of(
     wish: SamplingWish, defaults: SamplingPlan, vocabulary: Vocabulary, tokenizer: Tokenizer
-) -> SamplingPlan:
-    """Raises InvalidValue for ids that the vocabulary does not have."""
+) -> MadePlan:
+    """May take a while where there are many words or ids: it encodes each word twice. Raises
+    InvalidValue for ids that the vocabulary does not have.
+    """
     num_ids = len(vocabulary)
     check_ids("logit_bias", (token_id for token_id, _ in wish.logit_bias), num_ids)
     check_ids("allowed_token_ids", wish.allowed_token_ids or (), num_ids)
     given = replace(defaults, **dict(wish.given))  # type: ignore[arg-type]
-    return replace(
+    plan = replace(
         given,
         logit_bias=wish.logit_bias,
         allowed_ids=wish.allowed_token_ids,
@@ -29,6 +53,10 @@ def plan_of(
         min_tokens=wish.min_tokens,
         seed=None if wish.seed is None else Seed(wish.seed),
     )
+    if plan.allowed_ids is None:
+        return MadePlan(plan)
+    banned = {sequence[-1] for sequence in plan.banned_sequences}
+    return MadePlan(plan, frozenset(plan.allowed_ids) - banned)
 
 
 def for_choice(plan: SamplingPlan, choice: int) -> SamplingPlan:
@@ -46,21 +74,6 @@ def check_ids(field: str, token_ids: Iterable[int], num_ids: int) -> None:
                 f"{field} names the token id {str(token_id)[:20]}; allowed are 0 to {num_ids - 1}",
                 param=field,
             )
-
-
-def refuse_empty_choice(plan: SamplingPlan, end_ids: frozenset[int]) -> None:
-    """Raises InvalidValue where the request's own fields may leave no id to draw."""
-    if plan.allowed_ids is None:
-        return
-    left = set(plan.allowed_ids) - {sequence[-1] for sequence in plan.banned_sequences}
-    if plan.min_tokens:
-        left -= end_ids
-    if not left:
-        raise InvalidValue(
-            "allowed_token_ids leaves no token to draw: bad_words, or end tokens below min_tokens,"
-            " rule out all that it allows",
-            param="allowed_token_ids",
-        )
 
 
 def _banned(words: tuple[str, ...], tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...]:

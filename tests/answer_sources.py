@@ -19,6 +19,7 @@ class MadeSource:
     num_completion_tokens: int = 0
     is_closed: bool = False
     queue_s: float | None = None
+    num_sent_bytes: int = 0
 
     async def events(self) -> AsyncGenerator[GenerationEvent, None]:
         try:

@@ -10,7 +10,7 @@ class TokenCharges:
     def __init__(self, allowances: Allowances) -> None:
         self._allowances = allowances
 
-    def answer_grew(self, num_tokens: int, since_s: float) -> None:
+    def answer_grew(self, num_tokens: int, since_s: float, model: str) -> None:
         """Counted at the end."""
 
     def answer_ended(self, summary: AnswerSummary) -> None:

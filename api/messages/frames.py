@@ -5,9 +5,9 @@ import msgspec
 from api.errors import kind_of
 from api.messages.blocks import StreamEvent
 from api.messages.content import MessageContent
-from api.messages.error_body import error_body
 from api.pump import Arrived
 from core.errors import JarvisError
+from core.messages_errors import error_body
 
 _encode = msgspec.json.Encoder().encode
 

@@ -59,6 +59,7 @@ def _vllm_families(stats: EngineStats, num_before: int, model: str) -> Iterator[
     for reason, number in (("capacity", num_waiting), ("deferred", 0)):
         by_reason.add_metric((model, ENGINE, reason), number)
     yield by_reason
+    yield from _constant_families(model)
     preemptions = CounterMetricFamily(
         "vllm:num_preemptions",
         "How often a sequence lost its place in the KV cache to another.",
@@ -66,6 +67,27 @@ def _vllm_families(stats: EngineStats, num_before: int, model: str) -> Iterator[
     )
     preemptions.add_metric((model, ENGINE), stats.num_preemptions)
     yield preemptions
+
+
+def _constant_families(model: str) -> Iterator[Metric]:
+    """What there is none of on any engine, told for who adds it up or alerts on it."""
+    for name, meaning in (
+        ("vllm:external_prefix_cache_queries", "Prompt tokens looked up in caches of others."),
+        ("vllm:external_prefix_cache_hits", "Prompt tokens found there."),
+        ("vllm:mm_cache_queries", "Images and sounds looked up for reuse."),
+        ("vllm:mm_cache_hits", "Images and sounds found there."),
+    ):
+        none = CounterMetricFamily(name, f"{meaning} Always 0.", labels=LABELS)
+        none.add_metric((model, ENGINE), 0)
+        yield none
+    sleep = GaugeMetricFamily(
+        "vllm:engine_sleep_state",
+        "1 for the state that the engine is in: it never sleeps.",
+        labels=(*LABELS, "sleep_state"),
+    )
+    for state, number in (("awake", 1), ("weights_offloaded", 0), ("discard_all", 0)):
+        sleep.add_metric((model, ENGINE, state), number)
+    yield sleep
 
 
 def _state_families(status: EngineStatus) -> Iterator[Metric]:

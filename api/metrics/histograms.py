@@ -10,13 +10,14 @@ from core.observation import AnswerSummary
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """`of` gives an answer's value, None where it has none. The bounds of counts of tokens end at
-    the model's context window.
+    the model's context window. `needs_count`: it is made of an answer's numbers of tokens.
     """
 
     name: str
     meaning: str
     bounds: Sequence[float]
     of: Callable[[AnswerSummary], float | None]
+    needs_count: bool = False
 
     @property
     def counts_tokens(self) -> bool:
@@ -78,18 +79,21 @@ OF_WHOLE_ANSWERS = (
         "The mean time of a request's tokens after the first, in seconds.",
         buckets.INTER_TOKEN_S,
         _per_output_token,
+        needs_count=True,
     ),
     Histogram(
         "vllm:request_prompt_tokens",
         "Tokens of a request's prompt.",
         buckets.TOKENS,
         lambda answer: answer.num_prompt_tokens,
+        needs_count=True,
     ),
     Histogram(
         "vllm:request_generation_tokens",
         "Tokens of a request's answer, of all choices together.",
         buckets.TOKENS,
         lambda answer: _of_text(answer, answer.num_completion_tokens),
+        needs_count=True,
     ),
     # How many each of several choices had is not told.
     Histogram(
@@ -99,12 +103,14 @@ OF_WHOLE_ANSWERS = (
         lambda answer: (
             _of_text(answer, answer.num_completion_tokens) if answer.num_choices == 1 else None
         ),
+        needs_count=True,
     ),
     Histogram(
         "vllm:request_prefill_kv_computed_tokens",
         "Tokens of a request's prompt that were computed, not reused.",
         buckets.TOKENS,
         lambda answer: max(answer.num_prompt_tokens - answer.num_reused, 0),
+        needs_count=True,
     ),
     Histogram(
         "vllm:request_params_max_tokens",

@@ -30,8 +30,8 @@ class Metrics(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def answer_grew(self, num_tokens: int, since_s: float) -> None:
-        self._answers.grew(since_s)
+    def answer_grew(self, num_tokens: int, since_s: float, model: str) -> None:
+        self._answers.grew(model, since_s)
 
     def answer_ended(self, summary: AnswerSummary) -> None:
         self._answers.ended(summary)

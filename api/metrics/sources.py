@@ -13,7 +13,8 @@ from core.engine_stats import EngineStats
 from core.errors import EngineUnavailable
 from core.lifecycle import EngineStatus
 
-_NO_MODEL = "remote"
+# Until any other server has said which it has.
+NO_MODEL = "remote"
 
 
 class _Card(Protocol):
@@ -65,7 +66,7 @@ class MetricSources:
         """Whom the engine's numbers are told of: without one, the first model elsewhere."""
         if self.local is not None or self.upstreams is None:
             return self.model
-        return next((model.name for model in self.upstreams.models()), _NO_MODEL)
+        return next((model.name for model in self.upstreams.models()), NO_MODEL)
 
     @property
     def status(self) -> EngineStatus:

@@ -8,14 +8,13 @@ from typing import Annotated
 import msgspec
 from starlette.requests import Request
 
-from api.request_watch import WatchLabels
-from api.visit import account_of, visit_of
+from api.request_watch import BYTES_OF_TOKEN, WatchLabels
+from api.visit import visit_of
 from core.observation import AnswerSummary, Outcome
 
 _USAGE = b'"usage"'
 # Servers write it last. It is not looked for in vectors that stand before it.
 _MAX_TAIL_BYTES = 4096
-_BYTES_OF_TOKEN = 4
 # As a key of JSON: within a text, its quotes have backslashes before them.
 _FINISH = re.compile(rb'(?<!\\)"finish_reason"\s*:\s*"([a-z_]{1,32})"')
 _MAX_SEARCHED_BYTES = 1 << 20
@@ -23,9 +22,19 @@ _MOST_CHOICES = 1024
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: _Count | None = None
+
+
 class _Usage(msgspec.Struct):
     prompt_tokens: _Count = 0
     completion_tokens: _Count = 0
+    prompt_tokens_details: _PromptDetails | None = None
+
+    @property
+    def num_reused(self) -> int:
+        details = self.prompt_tokens_details
+        return 0 if details is None else details.cached_tokens or 0
 
 
 _decode = msgspec.json.Decoder(_Usage).decode
@@ -50,10 +59,8 @@ class PassWatch:
         self._visit = visit_of(request)
         self._labels = labels
         self._kind = kind
-        limits = account_of(request).limits
-        is_counted = limits.tokens_per_minute is not None or limits.tokens_per_day is not None
         # A prompt that nobody counts must not go round its key's limit.
-        self._least_prompt = num_body_bytes // _BYTES_OF_TOKEN if is_counted else 0
+        self._least_prompt = num_body_bytes // BYTES_OF_TOKEN if labels.is_limited else 0
         self._num_events = 0
         self._first_at: float | None = None
         self._last_at = 0.0
@@ -70,7 +77,7 @@ class PassWatch:
             self._first_at = now
         elif num_events:
             for observer in self._visit.observers:
-                observer.answer_grew(num_events, now - self._last_at)
+                observer.answer_grew(num_events, now - self._last_at, self._labels.model)
         self._last_at = now
         if len(piece) <= _MAX_SEARCHED_BYTES and len(self._finishes) < _MOST_CHOICES:
             self._finishes += [each.decode() for each in _FINISH.findall(piece)]
@@ -86,7 +93,8 @@ class PassWatch:
         if self._kind is AnswerKind.NONE:
             return
         least_prompt = 0 if self._first_at is None else self._least_prompt
-        usage = self._usage() or _Usage(least_prompt, self._num_events)
+        told = self._usage()
+        usage = told or _Usage(least_prompt, self._num_events)
         labels = self._labels
         first_at = self._first_at if self._kind is AnswerKind.TEXT else None
         summary = AnswerSummary(
@@ -98,9 +106,11 @@ class PassWatch:
             num_choices=max(len(self._finishes[:_MOST_CHOICES]), 1),
             num_prompt_tokens=usage.prompt_tokens,
             num_completion_tokens=usage.completion_tokens,
+            num_reused=usage.num_reused,
             first_token_s=None if first_at is None else first_at - labels.arrived_at,
             total_s=time.monotonic() - labels.arrived_at,
             upstream=upstream,
+            is_counted=told is not None,
         )
         self._visit.tell(summary)
 

@@ -49,9 +49,10 @@ def response_to_reply(
     if isinstance(reply, StreamedReply):
         relay = _Relay(reply, watch, request)
         return EventStreamResponse(relay.frames(), relay.end, headers, is_ready=True)
-    watch.see(reply.body)
-    is_done = reply.status < _FIRST_ERROR_STATUS
-    watch.end(reply.upstream, Outcome.DONE if is_done else Outcome.FAILED)
+    # What the server refused is no answer, and no failure: the status tells it.
+    if reply.status < _FIRST_ERROR_STATUS:
+        watch.see(reply.body)
+        watch.end(reply.upstream, Outcome.DONE)
     return _whole(reply, headers)
 
 

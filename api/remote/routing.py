@@ -183,8 +183,14 @@ class _Journey:
 
 def _labels(request: Request, answer_id: str, body: PassedBody) -> WatchLabels:
     """Of an answer that passes: its model is one that is known, or `other`."""
-    model = known_model(request, model_of(body.fields) or "")
-    return WatchLabels(answer_id, account_of(request).name, model, visit_of(request).arrived_at)
+    model, account = known_model(request, model_of(body.fields) or ""), account_of(request)
+    return WatchLabels(
+        answer_id,
+        account.name,
+        model,
+        visit_of(request).arrived_at,
+        is_limited=account.limits.counts_tokens,
+    )
 
 
 def note_failure(request: Request, model: str | None, error: JarvisError) -> None:

@@ -11,11 +11,11 @@ from api.pump import EventPump
 from api.reply_log import log_answer
 from api.request_watch import RequestWatch, outcome_of
 from api.responses.answer import ResponseAnswer
-from api.responses.records import Record
-from api.schemas.responses.items import Item
-from core.errors import EngineFailed, EngineUnavailable, JarvisError
+from api.responses.records import Record, made_record
+from core.errors import EngineFailed, JarvisError, QueueFull
 from core.observation import Outcome
 from serving.answer_source import AnswerSource
+from serving.shares import Share, Shares
 
 MAX_RUNNING = 256
 # Of the JSON of what they hold: a request may hold far more than reaches the model.
@@ -24,12 +24,11 @@ MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One under way: what stands before its output, and the task that makes it."""
+    """One under way: what stands before its output, each as JSON, and the task that makes it."""
 
     answer: ResponseAnswer
-    items: Sequence[Item]
+    items: tuple[bytes, ...]
     task: asyncio.Task[None]
-    num_bytes: int
     owner: str
 
 
@@ -47,47 +46,47 @@ class BackgroundRuns:
 
     def __init__(self, readers: set[asyncio.Task[None]], max_bytes: int = MAX_BYTES) -> None:
         """`readers` holds the tasks that read from the engine: see `api/pump.py`."""
-        self._max_bytes = max_bytes
+        self._places = Shares(MAX_RUNNING, "background responses")
+        self._bytes = Shares(max_bytes, "bytes of background responses")
         self._readers = readers
         self._runs: dict[str, _Run] = {}
-        self._num_bytes = 0
 
     def start(
         self,
         answer: ResponseAnswer,
         generations: Sequence[AnswerSource],
-        items: Sequence[Item],
+        items: tuple[bytes, ...],
         stay: Stay,
     ) -> None:
-        """Raises EngineUnavailable where too many are under way; then nothing stays."""
+        """`items` as `records.encoded` has them. Raises QueueFull where too many are under way, or
+        too many of one account; then nothing stays.
+        """
+        owner = stay.watch.account
         try:
-            num_bytes = self._admitted(answer, items)
+            shares = self._admitted(answer, items, owner)
         except BaseException:
             stay.end()
             raise
         task = asyncio.create_task(self._make(answer, generations, stay))
         # Also one that is cancelled before its first step has ended.
-        task.add_done_callback(lambda _: _ended(stay))
-        self._runs[answer.id] = _Run(answer, items, task, num_bytes, stay.watch.account)
-        self._num_bytes += num_bytes
+        task.add_done_callback(lambda _: self._ended(answer.id, shares, stay))
+        self._runs[answer.id] = _Run(answer, items, task, owner)
 
-    def _admitted(self, answer: ResponseAnswer, items: Sequence[Item]) -> int:
-        """The bytes of what it holds."""
-        if len(self._runs) >= MAX_RUNNING:
-            raise EngineUnavailable(
-                f"{MAX_RUNNING} background responses are under way, as many as may be"
-            )
-        num_bytes = len(msgspec.json.encode((items, answer.whole())))
-        if self._runs and self._num_bytes + num_bytes > self._max_bytes:
-            raise EngineUnavailable(
-                f"the background responses under way hold {self._num_bytes} bytes and this one"
-                f" {num_bytes}; allowed are {self._max_bytes} together"
-            )
-        return num_bytes
+    def _admitted(
+        self, answer: ResponseAnswer, items: tuple[bytes, ...], owner: str
+    ) -> tuple[Share, Share]:
+        """Its place, and the bytes of what it holds."""
+        num_bytes = sum(map(len, items)) + len(msgspec.json.encode(answer.whole()))
+        place = self._places.take(owner, 1)
+        try:
+            return place, self._bytes.take(owner, num_bytes)
+        except QueueFull:
+            place.end()
+            raise
 
     def find(self, response_id: str) -> Record | None:
         run = self._runs.get(response_id)
-        return None if run is None else Record(run.answer.whole(), list(run.items), run.owner)
+        return None if run is None else made_record(run.answer.whole(), run.items, run.owner)
 
     def cancel(self, response_id: str) -> None:
         """It is kept as far as it came."""
@@ -98,7 +97,7 @@ class BackgroundRuns:
 
     def forget(self, response_id: str) -> bool:
         """Whether there was one. It is not kept."""
-        run = self._removed(response_id)
+        run = self._runs.pop(response_id, None)
         if run is not None:
             run.answer.keep_nothing()
             run.task.cancel()
@@ -132,15 +131,10 @@ class BackgroundRuns:
         finally:
             pump.close()
             stay.watch.end(outcome)
-            self._removed(answer.id)
 
-    def _removed(self, response_id: str) -> _Run | None:
-        run = self._runs.pop(response_id, None)
-        if run is not None:
-            self._num_bytes -= run.num_bytes
-        return run
-
-
-def _ended(stay: Stay) -> None:
-    log_answer(stay.watch.end(Outcome.GONE))
-    stay.end()
+    def _ended(self, response_id: str, shares: tuple[Share, Share], stay: Stay) -> None:
+        self._runs.pop(response_id, None)
+        for share in shares:
+            share.end()
+        log_answer(stay.watch.end(Outcome.GONE))
+        stay.end()

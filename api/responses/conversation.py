@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from api.reading import decoded_quickly
+from api.responses.records import Record
 from api.schemas.responses.items import Item
 from core.errors import InvalidValue
 from core.messages import Message, ToolCall
@@ -30,6 +32,12 @@ def kept_items(response: dict[str, Any]) -> list[Item]:
         for item in response["output"]
         if item["type"] != "function_call" or item["status"] == "completed"
     ]
+
+
+def items_after(record: Record) -> list[Item]:
+    """What stands before a response that goes on with this one: its items, then its output."""
+    items = [decoded_quickly(item) for item in record.items]
+    return items + kept_items(decoded_quickly(record.response))
 
 
 def _messages(items: Sequence[Item]) -> Iterator[Message]:

@@ -3,15 +3,13 @@ that were kept.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from api.responses.answer import Response
 from api.responses.background import BackgroundRuns
-from api.responses.conversation import kept_items
-from api.responses.records import Record, Records
+from api.responses.records import Record, Records, made_record
 from api.responses.sqlite_store import SqliteStore
 from api.responses.store import MemoryStore, StoreLimits
-from api.schemas.responses.items import Item
 from core.errors import InvalidValue, PreviousResponseNotFound, ResponseNotFound
 from core.settings import Settings
 
@@ -30,11 +28,11 @@ class KeptResponses:
         self.runs = runs
         self._records = records
 
-    def keeper(self, items: Sequence[Item], owner: str) -> Callable[[Response], None]:
-        """For an answer to `items`: keeps it when it has ended."""
+    def keeper(self, items: tuple[bytes, ...], owner: str) -> Callable[[Response], None]:
+        """For an answer to `items`, each as JSON: keeps it when it has ended."""
 
         def keep(response: Response) -> None:
-            self._records.put(response, items, owner)
+            self._records.put(response["id"], made_record(response, items, owner))
 
         return keep
 
@@ -45,8 +43,8 @@ class KeptResponses:
             raise _not_found(response_id)
         return record
 
-    async def history(self, previous_id: str, owner: str) -> list[Item]:
-        """What stands before a response that goes on with this one: its items, then its output.
+    async def previous(self, previous_id: str, owner: str) -> Record:
+        """The response that another goes on with.
 
         Raises PreviousResponseNotFound, or InvalidValue where it is under way.
         """
@@ -55,27 +53,26 @@ class KeptResponses:
             raise PreviousResponseNotFound(
                 f"Previous {_MISSING.format(id=previous_id)}", param="previous_response_id"
             )
-        status = record.response["status"]
-        if status in _UNDER_WAY:
+        if record.status in _UNDER_WAY:
             raise InvalidValue(
-                f"the response {previous_id} is {status}: wait for its end, or cancel it",
+                f"the response {previous_id} is {record.status}: wait for its end, or cancel it",
                 param="previous_response_id",
             )
-        return record.items + kept_items(record.response)
+        return record
 
-    async def cancel(self, response_id: str, owner: str) -> Response:
+    async def cancel(self, response_id: str, owner: str) -> Record:
         """As it is then; one that has ended stays as it is. Raises ResponseNotFound or
         InvalidValue.
         """
         record = await self.find(response_id, owner)
-        if not record.response["background"]:
+        if not record.is_background:
             raise InvalidValue(
                 "Cannot cancel a synchronous response: only one with background: true can be"
                 " cancelled; close the connection instead",
                 param="response_id",
             )
         self.runs.cancel(response_id)
-        return (await self.find(response_id, owner)).response
+        return await self.find(response_id, owner)
 
     async def delete(self, response_id: str, owner: str) -> None:
         """Raises ResponseNotFound. One under way is stopped."""

@@ -6,7 +6,7 @@ Items come one after another: what is said of one ends before the next begins. K
 from collections.abc import Sequence
 from typing import Any
 
-from api.logprobs import chat_logprobs
+from api.logprobs import chat_tokens
 from api.responses.output_items import (
     CallOutput,
     MessageOutput,
@@ -33,8 +33,7 @@ class ScoreView:
         """As an item has them."""
         if self._num_top is None or self._vocabulary is None or not scores:
             return []
-        shown: list[Shown] = chat_logprobs(self._vocabulary, scores, self._num_top)["content"]
-        return shown
+        return list(chat_tokens(self._vocabulary, scores, self._num_top))
 
 
 class Output:

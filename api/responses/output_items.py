@@ -8,10 +8,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from core.events import ToolCallStarted
 
 OutputEvent = dict[str, Any]
 Shown = dict[str, Any]
+_encode = msgspec.json.Encoder().encode
 
 
 class OutputItem(Protocol):
@@ -36,7 +39,9 @@ class MessageOutput:
     def __init__(self) -> None:
         self._id = "msg_" + uuid.uuid4().hex
         self._texts: list[str] = []
-        self._scores: list[Shown] = []
+        # As JSON, as items have them and as events have them: the end shows all of them four times.
+        self._scores: list[msgspec.Raw] = []
+        self._scores_of_events: list[msgspec.Raw] = []
 
     def whole(self, status: str) -> dict[str, Any]:
         content = [] if status == "in_progress" else [self._part()]
@@ -48,11 +53,13 @@ class MessageOutput:
 
     def delta(self, text: str, scores: list[Shown]) -> OutputEvent:
         self._texts.append(text)
-        self._scores += scores
-        return self._event("output_text.delta", delta=text, logprobs=_without_bytes(scores))
+        shown = _encoded(_without_bytes(scores))
+        self._scores += _encoded(scores)
+        self._scores_of_events += shown
+        return self._event("output_text.delta", delta=text, logprobs=shown)
 
     def closing(self) -> list[OutputEvent]:
-        scores = _without_bytes(self._scores)
+        scores = self._scores_of_events
         return [
             self._event("output_text.done", text="".join(self._texts), logprobs=scores),
             self._event("content_part.done", part=self._part()),
@@ -130,6 +137,10 @@ class CallOutput:
 
 def _item(item_id: str, kind: str, status: str, **fields: Any) -> dict[str, Any]:
     return {"id": item_id, "type": kind, "status": status, **fields}
+
+
+def _encoded(scores: Sequence[Shown]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(_encode(score)) for score in scores]
 
 
 def _without_bytes(scores: Sequence[Shown]) -> list[Shown]:

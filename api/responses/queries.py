@@ -4,11 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.schemas.responses.items import Item
+import msgspec
+
 from api.schemas.validation import shown
 from core.errors import InvalidValue, UnsupportedField
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+
+
+class _Item(msgspec.Struct):
+    """All that is looked at."""
+
+    id: str
+
+
+_decode_item = msgspec.json.Decoder(_Item).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +55,24 @@ def read_page(query: Mapping[str, str]) -> Page:
     return Page(int(limit[:9]), order == "asc", query.get("after"))
 
 
-def page_of(items: Sequence[Item], page: Page) -> dict[str, Any]:
-    """The list as OpenAI has it. Raises InvalidValue where `after` is none of the items."""
+def page_of(items: Sequence[bytes], page: Page) -> dict[str, Any]:
+    """The list as OpenAI has it, of items that are JSON each. Raises InvalidValue where `after` is
+    none of them.
+    """
     ordered = list(items) if page.is_ascending else list(reversed(items))
     start = 0 if page.after is None else _index_after(ordered, page.after)
     found = ordered[start : start + page.limit]
     return {
         "object": "list",
-        "data": found,
-        "first_id": found[0]["id"] if found else "",
-        "last_id": found[-1]["id"] if found else "",
+        "data": [msgspec.Raw(item) for item in found],
+        "first_id": _decode_item(found[0]).id if found else "",
+        "last_id": _decode_item(found[-1]).id if found else "",
         "has_more": start + page.limit < len(ordered),
     }
 
 
-def _index_after(items: Sequence[Item], item_id: str) -> int:
+def _index_after(items: Sequence[bytes], item_id: str) -> int:
     for index, item in enumerate(items):
-        if item["id"] == item_id:
+        if _decode_item(item).id == item_id:
             return index + 1
     raise InvalidValue(f"after is {shown(item_id)}, which is none of the items", param="after")

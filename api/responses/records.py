@@ -7,18 +7,37 @@ from typing import Any
 import msgspec
 
 from api.responses.store import ResponseStore
+from api.schemas.responses.items import Item
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`items` are those of the whole conversation until then, the request's own at the end: so
-    each response can be continued whatever became of those before it. `owner` names the account
-    that asked for it: for others it does not exist.
+    """`response` is JSON, and so is each of `items`: it may be megabytes, of which who asks for one
+    thing decodes no other. `items` are those of the whole conversation until then, the request's
+    own at the end: so each response can be continued whatever became of those before it. `owner`
+    names the account that asked for it: for others it does not exist.
     """
 
-    response: dict[str, Any]
-    items: list[dict[str, Any]]
-    owner: str = ""
+    owner: str
+    status: str
+    is_background: bool
+    response: bytes
+    items: tuple[bytes, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        return len(self.response) + sum(map(len, self.items))
+
+
+def made_record(response: dict[str, Any], items: tuple[bytes, ...], owner: str) -> Record:
+    """`items` as `encoded` has them."""
+    shown = msgspec.json.encode(response)
+    return Record(owner, response["status"], response["background"], shown, items)
+
+
+def encoded(items: Sequence[Item]) -> tuple[bytes, ...]:
+    """Each as JSON."""
+    return tuple(msgspec.json.encode(item) for item in items)
 
 
 class Records:
@@ -27,14 +46,14 @@ class Records:
     def __init__(self, store: ResponseStore) -> None:
         self._store = store
 
-    def put(self, response: dict[str, Any], items: Sequence[dict[str, Any]], owner: str) -> None:
-        record = Record(response, list(items), owner)
-        self._store.put(response["id"], msgspec.json.encode(record))
+    def put(self, response_id: str, record: Record) -> None:
+        # MessagePack, in which text that is not asked for is not looked at.
+        self._store.put(response_id, msgspec.msgpack.encode(record))
 
     async def get(self, response_id: str) -> Record | None:
         """Raises ResponseStoreFailed."""
         body = await self._store.get(response_id)
-        return None if body is None else msgspec.json.decode(body, type=Record)
+        return None if body is None else msgspec.msgpack.decode(body, type=Record)
 
     async def delete(self, response_id: str) -> bool:
         """Raises ResponseStoreFailed."""

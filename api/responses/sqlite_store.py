@@ -1,7 +1,8 @@
 """Owns responses kept in an SQLite file, which outlives the process.
 
 One thread of its own holds the connection and does all work in the order it was asked for: the
-event loop never waits for a disk.
+event loop never waits for a disk. Where that hangs, what waits to be written is bounded, and so is
+how long anybody waits.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,8 +23,12 @@ T = TypeVar("T")
 
 # Tells our files from others': "jrvs", and which tables they hold.
 _APPLICATION_ID = 0x6A727673
-_VERSION = 1
+_VERSION = 2
 _BUSY_TIMEOUT_S = 5.0
+_HANGS_AFTER_S = 30.0
+_MOST_WAITING_BYTES = 64 << 20
+# What one that waits holds beside its body.
+_ENTRY_BYTES = 2048
 # What was deleted is overwritten: it was a conversation.
 _SETTINGS = ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON")
 _TABLES = f"""
@@ -41,11 +46,24 @@ COMMIT;
 class SqliteStore:
     """Implements `api.responses.store.ResponseStore`."""
 
-    def __init__(self, path: Path, limits: StoreLimits) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limits: StoreLimits,
+        *,
+        most_waiting_bytes: int = _MOST_WAITING_BYTES,
+        hangs_after_s: float = _HANGS_AFTER_S,
+    ) -> None:
         """Opens the file, or makes it. Raises ConfigurationError. Blocks for as long as that
         takes.
+
+        What is put while `most_waiting_bytes` wait to be written is not kept. A file that does not
+        answer for `hangs_after_s` has failed.
         """
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="responses")
+        self._most_waiting_bytes = most_waiting_bytes
+        self._hangs_after_s = hangs_after_s
+        self._num_waiting_bytes = 0
         try:
             self._rows = self._thread.submit(_Rows, path, limits).result()
         except (OSError, sqlite3.Error) as error:
@@ -58,12 +76,20 @@ class SqliteStore:
             raise
 
     def put(self, response_id: str, body: bytes) -> None:
+        num_bytes = len(body) + _ENTRY_BYTES
+        num_waiting = self._num_waiting_bytes
+        if num_waiting and num_waiting + num_bytes > self._most_waiting_bytes:
+            logger.error(
+                "response=%s was not kept: %d bytes wait for the disk", response_id, num_waiting
+            )
+            return
         try:
             done = self._thread.submit(self._rows.put, response_id, body)
         except RuntimeError:
             logger.error("response=%s was not kept: the store is closed", response_id)
             return
-        done.add_done_callback(_log_failure)
+        self._num_waiting_bytes += num_bytes
+        asyncio.wrap_future(done).add_done_callback(lambda put: self._was_put(put, num_bytes))
 
     async def get(self, response_id: str) -> bytes | None:
         return await self._done(lambda: self._rows.get(response_id))
@@ -73,12 +99,26 @@ class SqliteStore:
 
     async def close(self) -> None:
         """What was put before is in the file when this returns."""
-        await self._done(self._rows.close)
+        await self._answered(self._rows.close, None)
         self._thread.shutdown(wait=False)
 
+    def _was_put(self, done: asyncio.Future[None], num_bytes: int) -> None:
+        self._num_waiting_bytes -= num_bytes
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            logger.error("a response was not kept error=%s", error)
+
     async def _done(self, work: Callable[[], T]) -> T:
+        return await self._answered(work, self._hangs_after_s)
+
+    async def _answered(self, work: Callable[[], T], limit_s: float | None) -> T:
+        """What nobody waits for any more, and was not begun, is not done."""
+        done = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.wait_for(done, limit_s)
+        except TimeoutError as error:
+            logger.error("the response store hangs")
+            raise ResponseStoreFailed("the store of responses does not answer") from error
         except sqlite3.Error as error:
             logger.error("the response store failed error=%s", error)
             raise ResponseStoreFailed("the store of responses can't be read or written") from error
@@ -185,9 +225,3 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         )
     for setting in _SETTINGS:
         database.execute(f"PRAGMA {setting}")
-
-
-def _log_failure(done: Future[None]) -> None:
-    error = None if done.cancelled() else done.exception()
-    if error is not None:
-        logger.error("a response was not kept error=%s", error)

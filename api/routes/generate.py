@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from api.answering import AnswerStyle, answer
 from api.bodies import Labels
 from api.claims import claimed, shortened
+from api.disconnect import while_connected
 from api.frames import UsageStyle
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
@@ -23,6 +24,7 @@ from api.schemas.completions import CompletionRequest, read_completion
 from api.schemas.fields import SharedFields
 from api.schemas.validation import UnknownFields
 from api.shapes import AnswerShape, ChatShape, CompletionShape
+from api.visit import account_of, visit_of
 from core.messages import Conversation
 from core.requests import GenerationRequest, Prompt
 from core.upstreams import UpstreamKind
@@ -52,7 +54,8 @@ async def _answer_chat(request: Request) -> Response:
     wanted = replace(
         _wanted(chat, conversation), tool_choice=chat.choice_of_tools, thinking=chat.thinking
     )
-    generations = await local_service(request).prepare(claimed(request, wanted))
+    with visit_of(request).cutoff.interrupting():
+        generations = await local_service(request).prepare(claimed(request, wanted))
     return await answer(request, generations, _style(request, ChatShape(), chat, unknown))
 
 
@@ -66,13 +69,9 @@ async def _answer_completion(request: Request) -> Response:
     unknown = _unknown_fields(request)
     body = await read_body(request, lambda given: read_completion(given, unknown))
     check_local(request, body.model)
-    service = local_service(request)
-    generations = [
-        generation
-        for prompt in body.prompt
-        for generation in await service.prepare(_claimed(request, body, prompt))
-    ]
-    service.turns.check([each.num_prompt_tokens for each in generations])
+    wanted = [_claimed(request, body, prompt) for prompt in body.prompt]
+    with visit_of(request).cutoff.interrupting():
+        generations = await local_service(request).prepare(*wanted)
     return await answer(request, generations, _style(request, CompletionShape(), body, unknown))
 
 
@@ -95,9 +94,10 @@ async def _render_chat(request: Request) -> Response:
     unknown = _unknown_fields(request)
     chat = await read_body(request, lambda given: read_chat(given, unknown))
     check_local(request, chat.model)
-    prompt = await local_service(request).render(
-        chat.conversation, chat.choice_of_tools, chat.thinking
+    rendering = local_service(request).render(
+        chat.conversation, chat.choice_of_tools, chat.thinking, account_of(request).name
     )
+    prompt = await while_connected(request, rendering)
     ids = list(prompt.token_ids)
     return JsonResponse(
         {

@@ -15,15 +15,17 @@ from api.json_response import JsonResponse
 from api.messages.blocks import BlockRules
 from api.messages.content import MessageContent, MessageStyle
 from api.messages.conversation import conversation_of
-from api.messages.error_body import REQUEST_ID_HEADER, request_id_of
 from api.messages.frames import MessageFrames
 from api.messages.reading import read_messages
+from api.messages.request_ids import request_id_of
 from api.messages.tools import structure_of, thinking_of, tool_choice_of, unbroken_tools
 from api.openapi import body_schema
 from api.reading import read_body
 from api.schemas.messages import CountTokensRequest, MessagesRequest
 from api.schemas.validation import UnknownFields
+from api.visit import visit_of
 from core.errors import ContextLengthExceeded
+from core.messages_errors import REQUEST_ID_HEADER
 from core.requests import GenerationRequest
 from serving.answer_source import AnswerSource
 from serving.service import GenerationService
@@ -42,7 +44,8 @@ async def create_message(request: Request) -> Response:
 
     body, wanted = await read_body(request, read)
     answerer = await answerer_for(request, body.model)
-    source = await answerer.prepare(shortened(request, wanted), _prepared)
+    with visit_of(request).cutoff.interrupting():
+        source = await answerer.prepare(shortened(request, wanted), _prepared)
     style = MessageStyle(
         model_id=answerer.model_id,
         rules=BlockRules(unbroken_tools(body), body.omits_thinking),

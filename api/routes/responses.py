@@ -14,21 +14,25 @@ from api.disconnect import while_connected
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
 from api.openapi import body_schema
-from api.reading import read_body
+from api.reading import LARGE_BYTES, read_body
+from api.request_bounds import bounds_of, check_num_items
 from api.request_watch import RequestWatch
 from api.responses.answer import ResponseAnswer
 from api.responses.background import Stay
-from api.responses.conversation import made_messages
+from api.responses.conversation import items_after, made_messages
 from api.responses.facts import request_facts
 from api.responses.frames import ResponseFrames
 from api.responses.kept import KeptResponses
 from api.responses.output import ScoreView
 from api.responses.queries import page_of, read_page, refuse_stream
+from api.responses.records import Record, encoded
 from api.schemas.responses.items import Item
 from api.schemas.responses.request import ReadResponse, ResponseRequest, read_response
 from api.schemas.validation import UnknownFields
 from api.traffic import Traffic
 from api.visit import account_of, visit_of
+from core.bounds import RequestBounds
+from core.errors import InvalidValue
 from core.messages import Conversation
 from core.requests import GenerationRequest
 from serving.answer_source import AnswerSource
@@ -36,8 +40,8 @@ from serving.answer_source import AnswerSource
 router = APIRouter()
 
 Made = TypeVar("Made")
-# Below so many, making messages of items costs less than a hand-over to a thread.
-_INLINE_ITEMS = 256
+# Up to so many items and parts, making messages of them costs less than a hand-over to a thread.
+_INLINE_PARTS = 256
 
 
 @router.post("/v1/responses", openapi_extra=body_schema(ResponseRequest))
@@ -47,13 +51,16 @@ async def create_response(request: Request) -> Response:
     read = await read_body(request, lambda body: read_response(body, unknown))
     answerer = await answerer_for(request, read.fields.model)
     items = await _all_items(request, read)
-    wanted = await _made(lambda: _wanted(read, items), len(items))
-    source = await answerer.prepare(wanted, prepare_one)
-    answer = _made_answer(answerer, read, items)
+    is_large = _num_parts(items) > _INLINE_PARTS
+    wanted = await _made(lambda: _wanted(read, items), is_large=is_large)
+    listed = await _made(lambda: _listed(read, items), is_large=is_large)
+    with visit_of(request).cutoff.interrupting():
+        source = await answerer.prepare(wanted, prepare_one)
+    answer = _made_answer(answerer, read, listed)
     answerer.headers.update(ignored_header(unknown))
     if read.fields.background:
         shown = answer.whole()
-        _kept(request).runs.start(answer, [source], items, _stay(answerer, answer, source))
+        _kept(request).runs.start(answer, [source], listed, _stay(answerer, answer, source))
         return JsonResponse(shown, headers=answerer.headers)
     frames = ResponseFrames(answer) if read.fields.stream else None
     return await reply_with(request, [source], answer, frames, answerer.headers)
@@ -66,7 +73,8 @@ async def count_input_tokens(request: Request) -> Response:
     read = await read_body(request, lambda body: read_response(body, unknown))
     answerer = await answerer_for(request, read.fields.model)
     items = await _all_items(request, read)
-    wanted = await _made(lambda: _wanted(read, items), len(items))
+    is_large = _num_parts(items) > _INLINE_PARTS
+    wanted = await _made(lambda: _wanted(read, items), is_large=is_large)
     count = await while_connected(request, answerer.count(wanted))
     return JsonResponse(
         {"object": "response.input_tokens", "input_tokens": count},
@@ -78,7 +86,7 @@ async def count_input_tokens(request: Request) -> Response:
 async def get_response(request: Request, response_id: str) -> Response:
     """A response that was kept, or is under way in the background."""
     refuse_stream(request.query_params)
-    return JsonResponse((await _kept(request).find(response_id, _owner(request))).response)
+    return _shown(await _kept(request).find(response_id, _owner(request)))
 
 
 @router.get("/v1/responses/{response_id}/input_items")
@@ -86,7 +94,8 @@ async def list_input_items(request: Request, response_id: str) -> Response:
     """All items that stood before a response's output, those of earlier responses too."""
     page = read_page(request.query_params)
     record = await _kept(request).find(response_id, _owner(request))
-    return JsonResponse(page_of(record.items, page))
+    is_large = record.num_bytes > LARGE_BYTES
+    return await _made(lambda: JsonResponse(page_of(record.items, page)), is_large=is_large)
 
 
 @router.delete("/v1/responses/{response_id}")
@@ -99,20 +108,52 @@ async def delete_response(request: Request, response_id: str) -> Response:
 @router.post("/v1/responses/{response_id}/cancel")
 async def cancel_response(request: Request, response_id: str) -> Response:
     """Stops a background response; one that has ended stays as it is."""
-    return JsonResponse(await _kept(request).cancel(response_id, _owner(request)))
+    return _shown(await _kept(request).cancel(response_id, _owner(request)))
 
 
 async def _all_items(request: Request, read: ReadResponse) -> tuple[Item, ...]:
-    """The request's own, after those of the conversation that it goes on with."""
+    """The request's own, after those of the conversation that it goes on with. Raises InvalidValue
+    where that is longer than a request may be.
+    """
     previous_id = read.fields.previous_response_id
     if previous_id is None:
         return read.items
-    return (*await _kept(request).history(previous_id, _owner(request)), *read.items)
+    record, bounds = await _kept(request).previous(previous_id, _owner(request)), bounds_of(request)
+    _check_size(record, bounds)
+    before = await _made(lambda: items_after(record), is_large=record.num_bytes > LARGE_BYTES)
+    items = (*before, *read.items)
+    check_num_items(items, bounds)
+    return items
 
 
-async def _made(make: Callable[[], Made], num_items: int) -> Made:
+def _check_size(record: Record, bounds: RequestBounds) -> None:
+    if record.num_bytes > bounds.body_bytes:
+        raise InvalidValue(
+            f"the conversation before it has {record.num_bytes} bytes; allowed are at most"
+            f" {bounds.body_bytes}, as in a body",
+            param="previous_response_id",
+        )
+
+
+def _num_parts(items: tuple[Item, ...]) -> int:
+    """With the items themselves."""
+    return len(items) + sum(
+        len(held) for item in items for held in item.values() if isinstance(held, list)
+    )
+
+
+def _listed(read: ReadResponse, items: tuple[Item, ...]) -> tuple[bytes, ...]:
+    """The items of a response that can be asked for, each as JSON."""
+    return encoded(items) if read.fields.is_stored else ()
+
+
+async def _made(make: Callable[[], Made], *, is_large: bool) -> Made:
     """In a thread where there is much to make."""
-    return make() if num_items <= _INLINE_ITEMS else await asyncio.to_thread(make)
+    return await asyncio.to_thread(make) if is_large else make()
+
+
+def _shown(record: Record) -> Response:
+    return Response(record.response, media_type="application/json")
 
 
 def _wanted(read: ReadResponse, items: tuple[Item, ...]) -> GenerationRequest:
@@ -139,7 +180,9 @@ def _conversation(read: ReadResponse, items: tuple[Item, ...]) -> Conversation:
     )
 
 
-def _made_answer(answerer: Answerer, read: ReadResponse, items: tuple[Item, ...]) -> ResponseAnswer:
+def _made_answer(
+    answerer: Answerer, read: ReadResponse, items: tuple[bytes, ...]
+) -> ResponseAnswer:
     fields, request = read.fields, answerer.request
     facts = request_facts(read, answerer.model_id, answerer.defaults)
     scores = ScoreView(answerer.vocabulary, fields.view.num_logprobs)

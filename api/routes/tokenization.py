@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api.disconnect import while_connected
 from api.ignored import ignored_header
 from api.json_lists import written
 from api.json_response import JsonResponse
@@ -22,6 +23,7 @@ from api.schemas.tokenization import (
     split_chat,
 )
 from api.schemas.validation import UnknownFields, validate
+from api.visit import account_of
 from core.messages import Conversation
 from core.upstreams import UpstreamKind
 from serving.encoding import EncodedPrompt
@@ -53,10 +55,10 @@ async def _tokenize(request: Request) -> Response:
 
     wanted = await read_body(request, read)
     if isinstance(wanted, TokenizeRequest):
-        body = await _tokenized_text(request, wanted)
+        work = _tokenized_text(request, wanted)
     else:
-        body = await _tokenized_chat(request, wanted)
-    return JsonResponse(body, headers=ignored_header(unknown))
+        work = _tokenized_chat(request, wanted)
+    return JsonResponse(await while_connected(request, work), headers=ignored_header(unknown))
 
 
 @router.post("/detokenize", openapi_extra=body_schema(DetokenizeRequest))
@@ -69,7 +71,7 @@ async def _detokenize(request: Request) -> Response:
     unknown = _unknown_fields(request)
     body = await read_body(request, lambda given: validate(DetokenizeRequest, given, unknown))
     _check_name(request, body.model)
-    text = await _tokenization(request).decode(body.tokens)
+    text = await while_connected(request, _tokenization(request).decode(body.tokens))
     return JsonResponse({"prompt": text, "content": text}, headers=ignored_header(unknown))
 
 
@@ -82,7 +84,7 @@ async def apply_template(request: Request) -> Response:
 async def _apply_template(request: Request) -> Response:
     unknown = _unknown_fields(request)
     chat = await read_body(request, lambda body: _read_chat(body, unknown))
-    prompt = await _rendered(request, chat)
+    prompt = await while_connected(request, _rendered(request, chat))
     return JsonResponse({"prompt": prompt.text}, headers=ignored_header(unknown))
 
 
@@ -132,8 +134,9 @@ async def _tokenized_chat(request: Request, wanted: _ChatToTokenize) -> dict[str
 async def _rendered(request: Request, chat: _ChatPrompt) -> EncodedPrompt:
     fields = chat.fields
     _check_name(request, fields.model)
-    service = local_service(request)
-    return await service.render(chat.conversation, fields.choice_of_tools, fields.thinking)
+    return await local_service(request).render(
+        chat.conversation, fields.choice_of_tools, fields.thinking, account_of(request).name
+    )
 
 
 async def _answer(
@@ -153,8 +156,7 @@ def _with_pieces(tokenization: Tokenization, ids: Sequence[int]) -> list[dict[st
 
 
 def _tokenization(request: Request) -> Tokenization:
-    service = local_service(request)
-    return Tokenization(service.card, service.tokenizer)
+    return local_service(request).tokenization(account_of(request).name)
 
 
 def _check_name(request: Request, name: str | None) -> None:

@@ -15,7 +15,7 @@ from api.schemas.tools import MAX_TOOLS
 from core.errors import InvalidValue
 from core.requests import Ending, SamplingWish
 
-MAX_BLOCKS = 200_000
+MAX_BLOCKS = 50_000
 MIN_THINKING_BUDGET = 1024
 _UNUSED = "Accepted and not used."
 _LARGEST_COUNT = 2**31 - 1

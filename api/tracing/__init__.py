@@ -1,1 +1,1 @@
-"""Requests as OpenTelemetry spans. Without an endpoint in the environment none of it is loaded."""
+"""Requests as OpenTelemetry spans. Without an endpoint in the environment it is not loaded."""

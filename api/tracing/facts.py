@@ -43,6 +43,18 @@ def span_facts(reply: ReplySummary) -> dict[str, Fact]:
 
 
 def _answer_facts(answer: AnswerSummary) -> dict[str, Fact | None]:
+    return {**_answer_itself(answer), **(_usage(answer) if answer.is_counted else {})}
+
+
+def _usage(answer: AnswerSummary) -> dict[str, Fact | None]:
+    return {
+        "gen_ai.usage.input_tokens": answer.num_prompt_tokens,
+        "gen_ai.usage.output_tokens": answer.num_completion_tokens,
+        "gen_ai.usage.cache_read.input_tokens": answer.num_reused,
+    }
+
+
+def _answer_itself(answer: AnswerSummary) -> dict[str, Fact | None]:
     return {
         "gen_ai.provider.name": answer.upstream or _OWN,
         "gen_ai.request.model": answer.model,
@@ -51,9 +63,6 @@ def _answer_facts(answer: AnswerSummary) -> dict[str, Fact | None]:
         "gen_ai.response.finish_reasons": answer.finish_reasons or None,
         "gen_ai.request.max_tokens": answer.max_tokens,
         "gen_ai.request.choice.count": answer.num_choices if answer.num_choices != 1 else None,
-        "gen_ai.usage.input_tokens": answer.num_prompt_tokens,
-        "gen_ai.usage.output_tokens": answer.num_completion_tokens,
-        "gen_ai.usage.cache_read.input_tokens": answer.num_reused,
         "gen_ai.latency.time_in_queue": answer.queue_s,
         "gen_ai.latency.time_to_first_token": answer.first_token_s,
         "gen_ai.latency.e2e": answer.total_s,

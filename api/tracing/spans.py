@@ -1,4 +1,4 @@
-"""Owns the spans: one for each request, made when it has ended, and sent in batches by a thread of
+"""Owns the spans: one for each request, from its arrival to its end, sent in batches by a thread of
 OpenTelemetry's own. Loaded only where traces are wanted.
 
 Where they go, with which headers, and how many are kept is OpenTelemetry's own environment.
@@ -6,22 +6,28 @@ Where they go, with which headers, and how many are kept is OpenTelemetry's own 
 
 import asyncio
 import threading
-import time
+from contextvars import ContextVar
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from api.route_kinds import QUIET_ROUTES
 from api.tracing.facts import is_failure, span_facts, span_name
 from core.observation import AnswerSummary, ReplySummary
+from core.request_context import TraceHeaders
 
 _SERVICE_NAME = "jarvis-llm-proxy"
 _CLOSE_S = 5.0
+# Until its route is known.
+_UNNAMED = "request"
+
+# Of the request that the running code works for; tasks inherit it.
+_begun: ContextVar[Span | None] = ContextVar("span", default=None)
 
 
 class Spans:
@@ -36,34 +42,38 @@ class Spans:
         self._tracer = self._provider.get_tracer(_SERVICE_NAME, version)
         self._headers = TraceContextTextMapPropagator()
 
-    def answer_grew(self, num_tokens: int, since_s: float) -> None:
+    def begin(self, given: TraceHeaders) -> TraceHeaders:
+        """A request has come, in the trace that is given; what it leads to belongs to its span,
+        which `replied` ends. Whether it is one of those that are kept is decided here.
+        """
+        carrier = {name.decode(): value.decode() for name, value in given}
+        parent = self._headers.extract(carrier, Context())
+        span = self._tracer.start_span(_UNNAMED, parent, SpanKind.SERVER)
+        _begun.set(span)
+        onward: dict[str, str] = {}
+        self._headers.inject(onward, set_span_in_context(span, Context()))
+        return tuple((name.encode(), value.encode()) for name, value in onward.items())
+
+    def answer_grew(self, num_tokens: int, since_s: float, model: str) -> None:
         """A span is of the whole."""
 
     def answer_ended(self, summary: AnswerSummary) -> None:
         """Told with the reply."""
 
     def replied(self, summary: ReplySummary) -> None:
-        if summary.route in QUIET_ROUTES and summary.error is None:
+        span = _begun.get()
+        _begun.set(None)
+        if span is None or (summary.route in QUIET_ROUTES and summary.error is None):
+            # What is not ended is not sent.
             return
-        now_ns = time.time_ns()
-        span = self._tracer.start_span(
-            span_name(summary),
-            self._parent(summary),
-            SpanKind.SERVER,
-            span_facts(summary),
-            start_time=now_ns - round(summary.total_s * 1e9),
-        )
+        span.update_name(span_name(summary))
+        span.set_attributes(span_facts(summary))
         if is_failure(summary):
             span.set_status(StatusCode.ERROR)
-        span.end(now_ns)
+        span.end()
 
     async def close(self) -> None:
         """Sends what is left, if that takes no longer than a few seconds."""
         closing = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, _CLOSE_S)
-
-    def _parent(self, summary: ReplySummary) -> Context:
-        if summary.trace_parent is None:
-            return Context()
-        return self._headers.extract({"traceparent": summary.trace_parent}, Context())

@@ -5,6 +5,7 @@ that they were given for: no other is ever addressed.
 """
 
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from backends.remote.base_urls import base_url_of
 from backends.remote.secrets import checked_secret, header_name
 from backends.upstream import UpstreamCall
 from core.errors import ConfigurationError, InvalidValue
+from core.request_context import request_id, trace_headers
 from core.upstreams import Upstream, UpstreamKind
 
 _VERSION_SEGMENT = re.compile(r"/v\d+$")
@@ -58,6 +60,7 @@ class RequestHeaders:
 
     def __init__(self, upstream: Upstream, host: bytes) -> None:
         """Raises ConfigurationError for what can't be a header, without its value."""
+        self._kind = upstream.kind
         self._passes_client_key = upstream.passes_client_key
         self._fixed: dict[bytes, bytes] = {
             b"host": host,
@@ -82,7 +85,21 @@ class RequestHeaders:
         if body is not None:
             headers[b"content-type"] = b"application/json"
             headers[b"content-length"] = b"%d" % len(body)
+            headers |= _of_request(self._kind)
         return list(headers.items())
+
+
+def _of_request(kind: UpstreamKind) -> dict[bytes, bytes]:
+    """By which the server's logs and traces can be put to those of the request that it works for.
+
+    A client chooses its request's id, and may choose it twice. Ours only write it down, but vLLM
+    knows its sequences by it: others get it with an end that is new each time.
+    """
+    headers = dict(trace_headers.get())
+    if (own := request_id.get()) is not None:
+        named = own if kind is UpstreamKind.JARVIS else f"{own}-{uuid.uuid4().hex[:16]}"
+        headers[b"x-request-id"] = named.encode("ascii")
+    return headers
 
 
 def _given(upstream: Upstream) -> dict[bytes, bytes]:

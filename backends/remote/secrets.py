@@ -22,9 +22,12 @@ _NOT_GIVEN = (
     "host",
     "keep-alive",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-request-id",
 )
 _LONGEST = 8192
 

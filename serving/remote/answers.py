@@ -95,6 +95,7 @@ class RemoteAnswer:
         self._on_begin = on_begin
         self._client_key = client_key
         self._read: ChatEvents | None = None
+        self._num_sent_bytes = 0
 
     @property
     def max_tokens(self) -> int | None:
@@ -112,22 +113,34 @@ class RemoteAnswer:
     def queue_s(self) -> float | None:
         return None
 
+    @property
+    def num_sent_bytes(self) -> int:
+        return self._num_sent_bytes
+
     async def events(self) -> AsyncGenerator[GenerationEvent, None]:
         """As AnswerSource has it. Raises UpstreamRefused too, before the first event."""
-        reply = await self._host.send(self._call(), self._asked.places)
+        call = self._call()
+        reply = await self._host.send(call, self._asked.places)
         asked = AskedFor(self._request.ending.stop, self._request.tool_choice)
         read = self._read = ChatEvents(reply.upstream, asked)
         if isinstance(reply, WholeReply):
             _check(reply)
-            self._on_begin(reply.upstream)
+            self._begin(call, reply.upstream)
             for event in [*read.feed(reply.body), *read.end()]:
                 yield event
             return
         async with aclosing(reply.events):
-            self._on_begin(reply.upstream)
+            self._begin(call, reply.upstream)
             async with aclosing(_events(reply, read)) as events:
                 async for event in events:
                     yield event
+
+    def _begin(self, call: UpstreamCall, upstream: str) -> None:
+        bodies = call.fields_of_kinds.values()
+        self._num_sent_bytes = min(
+            sum(memoryview(field).nbytes for field in body.values()) for body in bodies
+        )
+        self._on_begin(upstream)
 
     def _call(self) -> UpstreamCall:
         of_kinds = {kind: encoded(body) for kind, body in self._asked.bodies.items()}

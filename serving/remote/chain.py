@@ -58,6 +58,10 @@ class AnswerChain:
     def queue_s(self) -> float | None:
         return None if self._source is None else self._source.queue_s
 
+    @property
+    def num_sent_bytes(self) -> int:
+        return 0 if self._source is None else self._source.num_sent_bytes
+
     async def prepare(self) -> None:
         """The first attempt that is not unavailable at once. Raises RequestError, or the last
         failure.

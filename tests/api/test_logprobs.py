@@ -1,18 +1,21 @@
 """Scores in every form of the API: whole and streamed say the same."""
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 import pytest_asyncio
 
 from api.logprobs import CompletionLogprobs
+from backends.base import ModelCard
 from backends.scripted import END_ID, ScriptedBackend, byte_vocabulary
 from core.scores import ScoredToken
-from tests.api.served import Served, served
+from core.vocabulary import Vocabulary
+from tests.api.served import HELLO, Served, error_of, served
 
 TEXT = "aé"
 
@@ -163,3 +166,53 @@ def test_what_a_tokenizer_put_before_the_prompt_has_no_place_in_the_text() -> No
     echo = form.of_prompt((END_ID, *b"ab"), scores, len("ab"))
     assert echo["text_offset"] == [0, 0, 1]
     assert form.of_answer([ScoredToken(99, -1.0, 1)])["text_offset"] == [2]
+
+
+class SeeingVocabulary(Vocabulary):
+    """Knows which threads spelled the letter a."""
+
+    threads: ClassVar[set[int]] = set()
+
+    def spelling(self, token_id: int) -> str:
+        if token_id == ord("a"):
+            SeeingVocabulary.threads.add(threading.get_ident())
+        return Vocabulary.spelling(self, token_id)
+
+
+class SeenBackend(ScriptedBackend):
+    """Its card has such a vocabulary."""
+
+    @property
+    def card(self) -> ModelCard:
+        card, plain = super().card, byte_vocabulary()
+        fields = {name: getattr(plain, name) for name in Vocabulary.__dataclass_fields__}
+        return replace(card, vocabulary=SeeingVocabulary(**fields))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": HELLO, "logprobs": True, "top_logprobs": 2}),
+        ("/v1/completions", {"prompt": "hi", "logprobs": 2}),
+        ("/v1/completions", {"prompt": "a" * 400, "prompt_logprobs": 2, "stream": True}),
+        ("/v1/completions", {"prompt": "a" * 400, "logprobs": 2, "echo": True}),
+    ],
+)
+async def test_many_scores_are_shown_beside_the_event_loop(path: str, body: dict[str, Any]) -> None:
+    backend = SeenBackend(lambda _: [97] * 400)
+    async with served(backend) as app:
+        SeeingVocabulary.threads.clear()
+        num_tokens = 400 if "stream" not in body else 1
+        answer = await app.client.post(path, json=body | {"max_tokens": num_tokens})
+    assert answer.status_code == 200, answer.text
+    assert SeeingVocabulary.threads
+    assert threading.get_ident() not in SeeingVocabulary.threads
+
+
+async def test_more_scores_than_are_held_are_refused_before_any_work(app: Served) -> None:
+    for fields in ({"max_tokens": 1000, "n": 128}, {"max_tokens": 100_000}):
+        refused = await app.chat(logprobs=True, top_logprobs=20, **fields)
+        assert refused.status_code == 400
+    refused = await app.complete(prompt=["a" * 3000] * 100, prompt_logprobs=20)
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "prompt_logprobs")
+    assert app.backend.requests == []

@@ -9,6 +9,7 @@ import pytest
 from api.schemas.tokenization import MAX_TEXT_CHARACTERS, MAX_TOKENS, read_tokenize
 from api.schemas.validation import UnknownFields
 from backends.scripted import END_ID, ByteTokenizer, ScriptedBackend, byte_vocabulary
+from serving.fair_threads import FairThreads
 from serving.tokenization import Tokenization
 from tests.api.served import HELLO, Served, error_of, served
 
@@ -148,7 +149,7 @@ async def test_begin_of_text_is_put_once_and_where_it_is_wanted() -> None:
     scripted = backend()
     await scripted.start(lambda _: None)
     card = replace(scripted.card, vocabulary=vocabulary)
-    tokenization = Tokenization(card, ByteTokenizer())
+    tokenization = Tokenization(card, ByteTokenizer(), FairThreads("test", 1))
     begin = vocabulary.spelling(LAST_ID)
     assert await tokenization.encode("a", adds_special=True) == (LAST_ID, 97)
     assert await tokenization.encode(begin + "a", adds_special=True) == (LAST_ID, 97)

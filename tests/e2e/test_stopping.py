@@ -163,6 +163,8 @@ def test_a_taken_port_is_one_line(start: Start) -> None:
 VLLM = ("--engine", "vllm")
 HOW: dict[str, Callable[[ServerProcess], None]] = {
     "to all of a terminal": lambda server: server.send_to_group(signal.SIGINT),
+    # As systemd does, unless it is told otherwise.
+    "to all of a service": lambda server: server.send_to_group(signal.SIGTERM),
     "to the server": lambda server: server.send(signal.SIGTERM),
 }
 
@@ -179,11 +181,16 @@ def test_vllm_answers_to_the_end_too(start: Start, stop: Callable[[ServerProcess
     )
     with ready(server) as client, ExitStack() as stack:
         children = server.children()
-        stream = Stream(client, stack, SHORT)
+        upload = Upload(client, stack, {**SHORT, "max_tokens": 3})
+        streams = [Stream(client, stack, SHORT) for _ in range(8)]
         stop(server)
-        *_, last, done = stream.rest()
-        assert done == "[DONE]"
-        assert last["choices"][0]["finish_reason"] == "length"
+        server.wait_for("stopping")
+        assert client.post(CHAT, json=SHORT).status_code == 503
+        assert b" 200 OK\r\n" in upload.finish(), "it had come before"
+        for stream in streams:
+            *_, last, done = stream.rest()
+            assert done == "[DONE]"
+            assert last["choices"][0]["finish_reason"] == "length"
     assert ends_clean(server, children) == STOPPED
     lines = [json.loads(line) for line in server.output if not line.startswith("serving on ")]
     assert any(line["logger"].startswith("vllm.v1.engine.core") for line in lines)

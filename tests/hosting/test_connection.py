@@ -43,9 +43,9 @@ def asked(shared: tuple[Hosted, Probe]) -> Probe:
 
 
 def refused(answer: bytes, status: int, code: str) -> None:
-    """It is the one answer, and has the body that all errors have."""
+    """It is the one answer, and has the body and the name that all errors have."""
     head, _, body = answer.partition(b"\r\n\r\n")
-    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.count(b"HTTP/1.1 ") == head.count(b"\r\nx-request-id: ") == 1
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert b"connection: close" in head
     error = json.loads(body)["error"]

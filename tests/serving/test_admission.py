@@ -10,7 +10,7 @@ from core.grammar import Grammar, GrammarKind
 from core.requests import Ending, GenerationRequest, SamplingWish, View
 from core.sampling import SamplingPlan, Seed
 from core.structures import Regex
-from serving.admission import Admission, AnswerTerms
+from serving.admission import MAX_SCORES, Admission, AnswerTerms, check_scores
 from serving.encoding import EncodedPrompt
 from serving.generation import Task
 
@@ -149,3 +149,24 @@ async def test_a_grammar_needs_an_end_of_text() -> None:
         Admission(card, ByteTokenizer(), DEFAULTS).tasks(
             wanted(structure=Regex("a")), HELLO, AnswerTerms(Grammar(GrammarKind.REGEX, "a"))
         )
+
+
+async def test_scores_of_one_request_are_bounded() -> None:
+    backend = ScriptedBackend(lambda _: b"", context_window=100_000)
+    await backend.start(lambda _: None)
+    admission = Admission(backend.card, ByteTokenizer(), DEFAULTS)
+
+    def made(**fields: object) -> list[Task]:
+        view = View(num_logprobs=20)
+        return admission.tasks(wanted(view=view, **fields), HELLO, AnswerTerms())
+
+    check_scores(made(max_tokens=MAX_SCORES // 21))
+    with pytest.raises(InvalidValue, match="1048593 scores of tokens") as refusal:
+        check_scores(made(max_tokens=MAX_SCORES // 21 + 1))
+    assert refusal.value.param == "top_logprobs"
+    with pytest.raises(InvalidValue, match="lower max_tokens, n or"):
+        check_scores(made(max_tokens=10_000, num_choices=5))
+    # Who names no length wishes for none.
+    tasks = made(max_tokens=None, num_choices=128)
+    assert {task.num_wanted for task in tasks} == {MAX_SCORES // 21 // 128}
+    check_scores(tasks)

@@ -14,11 +14,18 @@ from backends.scripted_embedding import (
     byte_counts,
     shared_letters,
 )
-from core.errors import ContextLengthExceeded, EngineFailed, EngineUnavailable, InvalidValue
+from core.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    EngineUnavailable,
+    InvalidValue,
+    QueueFull,
+)
 from core.lifecycle import EngineState, EngineStatus
 from serving.embedding import Comparison, EmbeddingService
 from serving.embedding_inputs import MAX_TOTAL_TOKENS
 from serving.embedding_vectors import cosines
+from serving.turns import QueueRules
 
 NUM_DIMENSIONS, WINDOW = 16, 64
 NUM_SPECIAL = 2
@@ -262,3 +269,45 @@ async def test_what_can_not_fit_is_refused_before_it_is_encoded(
     service = await service_over(Host())
     with pytest.raises(ContextLengthExceeded, match=rf"input\[1\] has \d+ {words}"):
         await service.embed("r", ["a", "x" * num_characters])
+
+
+@pytest.mark.parametrize("rules", [QueueRules(max_waiting=0), QueueRules(max_tokens=2)])
+async def test_what_is_refused_is_neither_encoded_nor_told_of(rules: QueueRules) -> None:
+    reached, may_end = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    def gate() -> asyncio.Future[None]:
+        reached.set()
+        return may_end
+
+    host, told = Host(gate=gate), list[int]()
+    await host.start(lambda _: None)
+    service = EmbeddingService(host, rules)
+    under_way = asyncio.create_task(service.embed("one", ["a"], None, told.append))
+    await reached.wait()
+    assert told == [1 + NUM_SPECIAL]
+    too_long = "x" * (WINDOW + 1)
+    for texts in (["b"], [too_long]):
+        with pytest.raises(QueueFull) as refused:
+            await service.embed("two", texts, None, told.append)
+        assert refused.value.retry_after_s >= 1
+    may_end.set_result(None)
+    await under_way
+    with pytest.raises(ContextLengthExceeded):
+        await service.embed("three", [too_long], None, told.append)
+    comparison = Comparison("query", (too_long,), "documents", ("a",))
+    with pytest.raises(ContextLengthExceeded):
+        await service.compare("four", comparison, told.append)
+    assert told == [1 + NUM_SPECIAL]
+    await service.embed("five", ["b"], None, told.append)
+    assert len(host.calls) == 2
+
+
+async def test_what_an_engine_that_has_gone_was_not_given_is_not_told_of() -> None:
+    host, told = Host(), list[int]()
+    service = await service_over(host)
+    working = asyncio.create_task(service.embed("one", ["a" * 60] * 100, None, told.append))
+    await asyncio.sleep(0)
+    await host.close()
+    with pytest.raises(EngineUnavailable):
+        await working
+    assert told == []

@@ -1,5 +1,5 @@
 """What a right answer to an attack is: refused in words that tell nothing of the inside, while and
-after which somebody else's request is answered as if nothing had been.
+after which somebody else's request is answered as if nothing had been, and which is not kept.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import psutil
 
 from tests.engines import ROOT
 
@@ -22,6 +23,11 @@ _CANARY = {
     "max_tokens": 6,
 }
 MAX_ERROR_BYTES = 2000
+# Who is still asked for an answer then hangs: refusals take milliseconds.
+REFUSED_WITHIN_S = 10.0
+HONOURED_WITHIN_S = 60.0
+# What one attack may leave in the process that serves.
+MAX_GROWTH_BYTES = 50 << 20
 
 
 @dataclass(frozen=True)
@@ -41,21 +47,27 @@ class Target:
         body = {"messages": messages, "temperature": 0, "max_tokens": 6}
         return await self.post("/v1/chat/completions", body | fields)
 
-    async def during(self, attack: "Attack") -> httpx.Response:
-        """What the attack is answered. The canary is asked meanwhile and afterwards."""
-        meanwhile = asyncio.create_task(canary(self.client))
-        response = await self.post(attack.path, attack.body)
-        assert await meanwhile == self.alone
-        await self.is_unharmed()
+    async def during(self, attack: "Attack", within_s: float = HONOURED_WITHIN_S) -> httpx.Response:
+        """What the attack is answered. The canary and the health are asked meanwhile and
+        afterwards; all have come within the time, and no memory is gone.
+        """
+        before = resident_bytes()
+        async with asyncio.timeout(within_s):
+            _, response = await asyncio.gather(
+                self.is_unharmed(), self.post(attack.path, attack.body)
+            )
+            await self.is_unharmed()
+        assert resident_bytes() - before < MAX_GROWTH_BYTES
         return response
 
     async def refuses(self, attack: "Attack", *statuses: int) -> dict[str, Any]:
         """The error, told in the shape of the path's API."""
-        return refusal(await self.during(attack), *statuses)
+        return refusal(await self.during(attack, REFUSED_WITHIN_S), *statuses)
 
     async def is_unharmed(self) -> None:
-        assert await canary(self.client) == self.alone
-        assert (await self.client.get("/health")).status_code == 200
+        said, health = await asyncio.gather(canary(self.client), self.client.get("/health"))
+        assert said == self.alone
+        assert health.status_code == 200
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,13 @@ async def canary(client: httpx.AsyncClient) -> Mapping[str, Any]:
     assert response.status_code == 200, response.text
     choice: Mapping[str, Any] = response.json()["choices"][0]
     return choice
+
+
+def resident_bytes() -> int:
+    """Of this process, in which servers under attack run: what is theirs and not their engine's
+    process'.
+    """
+    return int(psutil.Process().memory_info().rss)
 
 
 def refusal(response: httpx.Response, *statuses: int) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Ways in without a key, or with half of one, and ways to learn a key or what others have asked."""
 
+import itertools
 import logging
 from typing import Any
 
 import pytest
 
+from tests.api.example_bodies import EXAMPLES
 from tests.threats.conftest import ALICE, BOB, Scripted, scripted_server
 from tests.threats.oracle import refusal, tells_nothing
 
@@ -36,6 +38,16 @@ PATHS = (
     *("/v1/models", "/v1/responses/x", "/api/delete", "/api/pull", "/load", "/ping", "/sleep"),
     *("/update_weights_from_tensor", "/v1/load_lora_adapter", "/slots", "/props", "/", "/x"),
 )
+
+RUNNING = ("queued", "in_progress")
+OWN_SALT = {"cache_salt": "the same"}
+# What is asked of a model, and the salts that it may be asked with.
+GENERATING: dict[str, tuple[dict[str, str], ...]] = {
+    "/v1/chat/completions": ({}, OWN_SALT),
+    "/v1/completions": ({}, OWN_SALT),
+    "/v1/responses": ({}, OWN_SALT),
+    "/v1/messages": ({},),
+}
 
 
 @pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG.keys())
@@ -77,6 +89,37 @@ async def test_cve_2025_46570_what_one_key_asked_is_not_reused_for_another(
         assert asked == 0
         assert await used(keyed_target, ALICE, "a secret", salt) > 0
         assert await used(keyed_target, BOB, "a secret", salt) == 0
+
+
+@pytest.mark.parametrize("path", GENERATING)
+async def test_cve_2026_105752_every_way_to_the_engine_has_the_keys_own_salt(
+    keyed_target: Scripted, path: str
+) -> None:
+    """Answered at once, streamed, in several choices, in the background, going on from another
+    answer; also where the request gives a salt itself.
+    """
+    salts: dict[str, set[str | None]] = {}
+    for key in (ALICE, BOB):
+        num_before = len(keyed_target.backend.requests)
+        for body, own in itertools.product(EXAMPLES[path], GENERATING[path]):
+            await ask(keyed_target, path, body | own, key)
+        salts[key] = {each.cache_salt for each in keyed_target.backend.requests[num_before:]}
+        assert len(salts[key]) == len(GENERATING[path])
+        assert all(salt is not None and len(salt) == 64 for salt in salts[key])
+    assert not salts[ALICE] & salts[BOB]
+
+
+async def ask(target: Scripted, path: str, body: dict[str, Any], key: str) -> None:
+    """What is made in the background is waited for, and gone on from."""
+    head = {"authorization": f"Bearer {key}"}
+    answer = await target.client.post(path, json=body, headers=head)
+    assert answer.status_code == 200, answer.text
+    if body.get("background"):
+        made = answer.json()["id"]
+        while (await target.client.get(f"{path}/{made}", headers=head)).json()["status"] in RUNNING:
+            pass
+        more = {**body, "background": False, "previous_response_id": made}
+        await ask(target, path, more, key)
 
 
 async def used(target: Scripted, key: str, text: str, salt: dict[str, str]) -> int:

@@ -11,7 +11,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.schemas.fields import without_idle_fields
-from api.schemas.responses.parts import message_parts, output_parts, thought_parts
+from api.schemas.responses.parts import (
+    check_num_parts,
+    message_parts,
+    output_parts,
+    thought_parts,
+)
 from api.schemas.strict_object import StrictObject
 from api.schemas.validation import UnknownFields, shown, validate
 from core.errors import InvalidValue, RequestError, UnsupportedField
@@ -117,6 +122,7 @@ def read_items(value: object, unknown: UnknownFields) -> tuple[Item, ...]:
             f"input is {shown(value)}; allowed is a string or a list of items, none empty",
             param="input",
         )
+    check_num_parts(value)
     return tuple(_item(index, each, unknown) for index, each in enumerate(value))
 
 

@@ -1,13 +1,13 @@
 """Owns the parts that an item's content is made of: text alone, each kind of part by its name."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.schemas.validation import shown
 from core.errors import InvalidValue, UnsupportedField
 
-MAX_PARTS = 10_000
+MAX_PARTS = 50_000
 # Each kind of text with the field that holds it, and what clients echo beside it.
 _TEXT_FIELDS = {
     "input_text": "text",
@@ -20,6 +20,17 @@ _ECHOED = frozenset({"type", "annotations", "logprobs"})
 _IDLE = frozenset({"prompt_cache_breakpoint", "parsed"})
 _MESSAGE_KINDS = ("input_text", "output_text", "refusal")
 _TOOL_KINDS = ("input_text", "output_text")
+
+
+def check_num_parts(items: Sequence[object]) -> None:
+    """Of all items of a request together, before any of them is read. Raises InvalidValue."""
+    lists = (held for item in items if isinstance(item, dict) for held in item.values())
+    num_parts = sum(len(held) for held in lists if isinstance(held, list))
+    if num_parts > MAX_PARTS:
+        raise InvalidValue(
+            f"the items of input hold {num_parts} parts; allowed are at most {MAX_PARTS}",
+            param="input",
+        )
 
 
 def message_parts(path: str, content: object, role: str) -> list[dict[str, Any]]:
@@ -53,10 +64,10 @@ def _made(kind: str, text: str, role: str) -> dict[str, Any]:
 
 
 def _parts(path: str, parts: object, kinds: tuple[str, ...]) -> list[tuple[str, str]]:
-    if not isinstance(parts, list) or len(parts) > MAX_PARTS:
+    if not isinstance(parts, list):
         raise InvalidValue(
-            f"{path} is {shown(parts)}; allowed is a string or a list of at most {MAX_PARTS} parts"
-            f" of type {' or '.join(kinds)}",
+            f"{path} is {shown(parts)}; allowed is a string or a list of parts of type"
+            f" {' or '.join(kinds)}",
             param=path,
         )
     return [_part(f"{path}[{index}]", part, kinds) for index, part in enumerate(parts)]

@@ -25,7 +25,8 @@ from tests.api.remote.harness import (
 )
 from tests.api.served import served
 from tests.api.streams import Gate
-from tests.upstream_answers import DONE, chat_answer, delta, stream
+from tests.faulty_upstream import HANG
+from tests.upstream_answers import DONE, chat_answer, delta, stream, unended
 
 COUNTED, CAPPED, OTHER_MODEL, ONE_AT_ONCE = "counted-" * 3, "capped-" * 3, "model-" * 4, "once-" * 5
 FILE = f"""
@@ -89,6 +90,26 @@ async def test_a_stream_whose_server_counts_nothing_is_charged(keys: dict[str, s
         answer = await ask(app, COUNTED, stream=True)
         assert answer.status_code == 200
         assert before - await left(app.client) >= 10
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+async def test_a_prompt_that_another_server_did_not_count_is_charged(
+    keys: dict[str, str], path: str
+) -> None:
+    """The client leaves before the stream's last chunk, which alone tells the usage."""
+    prompt = "word " * 400
+    asked = {"max_tokens": 9, "messages": [{"role": "user", "content": prompt}]}
+    body = asked if path == "/v1/messages" else {"input": prompt, "store": False}
+    async with (
+        server_with("tiny", unended(delta("a"), HANG)) as server,
+        remote_app(upstream("a", server), flags=keys) as app,
+    ):
+        before = await left(app.client)
+        sent_body = {"model": "tiny", "stream": True, **body}
+        async with app.client.stream("POST", path, json=sent_body, headers=bearer(COUNTED)) as got:
+            assert got.status_code == 200
+        await app.is_idle()
+        assert before - await left(app.client) >= len(prompt) // 4
 
 
 async def test_the_ceiling_holds_at_other_servers(keys: dict[str, str]) -> None:

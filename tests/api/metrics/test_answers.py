@@ -5,13 +5,13 @@ import pytest
 from api.metrics.metrics import Metrics
 from core.engine_stats import EngineStats
 from core.observation import Outcome
-from tests.api.metrics.shown import Local, answer, families, metrics_of, value, values
+from tests.api.metrics.shown import MODEL, Local, answer, families, metrics_of, value, values
 
 
 def test_an_answer_is_counted_in_every_histogram_once() -> None:
     metrics = metrics_of()
     metrics.answer_ended(answer())
-    metrics.answer_grew(1, 0.03)
+    metrics.answer_grew(1, 0.03, MODEL)
     histograms = [each for each in families(metrics).values() if each.type == "histogram"]
     assert len(histograms) == 14
     for each in histograms:
@@ -66,6 +66,37 @@ def test_choices_are_counted_by_why_they_ended() -> None:
         for key, number in values(metrics, "vllm:request_success_total").items()
     }
     assert found == {"stop": 3, "length": 1, "abort": 3, "error": 1, "repetition": 0}
+
+
+def test_steps_are_those_of_the_model_that_made_them() -> None:
+    metrics = metrics_of()
+    metrics.answer_grew(1, 0.03, "elsewhere")
+    metrics.answer_grew(1, 0.5, MODEL)
+    metrics.answer_grew(1, 0.5, MODEL)
+    name = "vllm:inter_token_latency_seconds"
+    for model, count, total in (("elsewhere", 1, 0.03), (MODEL, 2, 1.0)):
+        assert value(metrics, f"{name}_count", model_name=model) == count
+        assert value(metrics, f"{name}_sum", model_name=model) == total
+
+
+def test_tokens_that_nobody_counted_are_under_a_name_of_their_own() -> None:
+    metrics = metrics_of()
+    metrics.answer_ended(answer(is_counted=False))
+    metrics.answer_ended(answer(is_counted=False, num_completion_tokens=0, outcome=Outcome.FAILED))
+    assert value(metrics, "jarvis_uncounted_answers_total") == 1
+    assert value(metrics, "jarvis_uncounted_events_total") == 21
+    families_of_tokens = (
+        *("vllm:prompt_tokens_total", "vllm:generation_tokens_total"),
+        *("vllm:prompt_tokens_cached_total", "vllm:prefix_cache_queries_total"),
+        *("vllm:request_prompt_tokens_count", "vllm:request_generation_tokens_count"),
+        "vllm:request_max_num_generation_tokens_count",
+        "vllm:request_prefill_kv_computed_tokens_count",
+        "vllm:request_time_per_output_token_seconds_count",
+    )
+    assert {value(metrics, name) for name in families_of_tokens} == {0}
+    assert value(metrics, "vllm:e2e_request_latency_seconds_count") == 1
+    assert value(metrics, "vllm:time_to_first_token_seconds_count") == 2
+    assert value(metrics, "vllm:request_success_total", finished_reason="stop") == 2
 
 
 def test_vectors_have_no_tokens_that_were_generated() -> None:

@@ -8,7 +8,7 @@ from backends.remote.server_metrics import ServerLoad, read_load
 from core.engine_stats import EngineStats
 from core.lifecycle import EngineState, EngineStatus
 from core.upstreams import UpstreamKind
-from tests.api.metrics.shown import Line, Local, metrics_of, value, values
+from tests.api.metrics.shown import MODEL, Line, Local, metrics_of, value, values
 
 BUSY = EngineStats(
     num_running=3,
@@ -59,7 +59,7 @@ def test_another_of_our_servers_reads_how_busy_this_one_is() -> None:
 
 def test_an_application_has_metrics_of_its_own() -> None:
     first, second = metrics_of(), metrics_of()
-    first.answer_grew(1, 0.1)
+    first.answer_grew(1, 0.1, MODEL)
     assert value(first, "vllm:inter_token_latency_seconds_count") == 1
     assert value(second, "vllm:inter_token_latency_seconds_count") == 0
 

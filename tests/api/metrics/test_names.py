@@ -15,15 +15,10 @@ ROOT = Path(__file__).resolve().parents[3]
 # What vLLM tells beside them: what only its own scheduler knows, and what there is none of here.
 NOT_HERE = {
     "vllm:admission_rejections",
-    "vllm:engine_sleep_state",
     "vllm:estimated_flops_per_gpu",
     "vllm:estimated_read_bytes_per_gpu",
     "vllm:estimated_write_bytes_per_gpu",
-    "vllm:external_prefix_cache_hits",
-    "vllm:external_prefix_cache_queries",
     "vllm:iteration_tokens_total",
-    "vllm:mm_cache_hits",
-    "vllm:mm_cache_queries",
     "vllm:prompt_tokens_cached_by_source",
     "vllm:request_num_preemptions",
 }

@@ -1,17 +1,25 @@
 """GET /metrics of the whole application, over a scripted engine and over other servers."""
 
+import asyncio
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from backends.remote.server_metrics import read_load
 from backends.scripted import ScriptedBackend
 from core.upstreams import UpstreamKind
-from tests.api.remote.harness import remote_app, server_with, upstream
+from tests.api.remote.harness import answering, remote_app, server_with, upstream
 from tests.api.served import HELLO, served
 from tests.api.streams import Gate
 from tests.script import counting, scripted_backend
-from tests.upstream_answers import chat_answer
+from tests.upstream_answers import DONE, chat_answer, chat_stream, delta, event, last_delta, stream
 
+USAGE = {
+    "prompt_tokens": 9,
+    "completion_tokens": 5,
+    "prompt_tokens_details": {"cached_tokens": 4},
+}
+COUNTED = stream(delta("a"), delta("b"), last_delta(), event({"choices": [], "usage": USAGE}), DONE)
 Samples = dict[tuple[str, frozenset[str]], float]
 
 
@@ -94,6 +102,61 @@ async def test_other_servers_have_the_same_names_labels_and_buckets() -> None:
     assert of(samples, "jarvis_upstream_usable", "a") == 1
     assert of(samples, "jarvis_upstream_breaker_state", "a", "closed") == 1
     assert of(samples, "jarvis_upstream_outstanding_requests", "a") == 0
+
+
+async def test_other_servers_models_are_told_by_their_names_however_they_are_asked_for() -> None:
+    has_begun = asyncio.Event()
+    uncounted = stream(delta("a"), has_begun, delta("b"), last_delta(), DONE)
+    async with (
+        server_with("tiny", COUNTED, COUNTED, uncounted) as server,
+        remote_app(upstream("a", server), local=answering()) as app,
+    ):
+        for name in ("tiny", "a/tiny"):
+            assert (await app.chat(name, stream=True)).status_code == 200
+        body = {"model": "openai://tiny", "messages": HELLO, "stream": True}
+        async with app.client.stream("POST", "/v1/chat/completions", json=body) as response:
+            async for _ in response.aiter_raw():
+                has_begun.set()
+        assert (await app.chat()).status_code == 200
+        samples = await shown(app.client)
+    assert of(samples, "vllm:prompt_tokens_total", "tiny") == 18
+    assert of(samples, "vllm:generation_tokens_total", "tiny") == 10
+    assert of(samples, "vllm:prefix_cache_hits_total", "tiny") == 8
+    assert of(samples, "jarvis_uncounted_answers_total", "tiny") == 1
+    assert of(samples, "jarvis_uncounted_events_total", "tiny") == 4
+    assert of(samples, "vllm:time_to_first_token_seconds_count", "tiny") == 3
+    assert of(samples, "vllm:time_to_first_token_seconds_count", "jarvis-tiny") == 1
+    steps = "vllm:inter_token_latency_seconds_count"
+    assert of(samples, steps, "tiny") > 0
+    models = {label for name, own in samples if name == steps for label in own}
+    assert models == {"0", "tiny", "jarvis-tiny"}
+
+
+async def test_answers_of_other_apis_are_counted_where_the_server_counts_them() -> None:
+    async with (
+        server_with("tiny", COUNTED, chat_stream("a", "b")) as server,
+        remote_app(upstream("a", server)) as app,
+    ):
+        for _ in range(2):
+            body = {"model": "tiny", "messages": HELLO, "max_tokens": 3, "stream": True}
+            assert (await app.client.post("/v1/messages", json=body)).status_code == 200
+        samples = await shown(app.client)
+    assert of(samples, "vllm:e2e_request_latency_seconds_count", "tiny") == 2
+    assert of(samples, "vllm:generation_tokens_total", "tiny") == 5
+    assert of(samples, "vllm:request_generation_tokens_count", "tiny") == 1
+    assert of(samples, "jarvis_uncounted_answers_total", "tiny") == 1
+
+
+async def test_before_another_server_has_said_what_it_has_there_is_something_to_show() -> None:
+    async with (
+        server_with("tiny", chat_answer("x")) as server,
+        remote_app(upstream("a", server)) as app,
+    ):
+        samples = await shown(app.client)
+        assert (await app.chat("tiny")).status_code == 200
+        later = await shown(app.client)
+    assert {name for name, _ in samples} - {name for name, _ in later} == set()
+    assert not any("remote" in own for name, own in later if name.startswith("vllm:"))
 
 
 def renamed(key: tuple[str, frozenset[str]]) -> tuple[str, frozenset[str]]:

@@ -131,6 +131,7 @@ async def test_nothing_else_of_the_clients_headers_goes_on() -> None:
     received = next(each for each in server.requests if each.method == "POST").headers
     assert set(received) == {
         *("host", "accept", "accept-encoding", "user-agent", "content-type", "content-length"),
+        "x-request-id",
     }
     assert "browser" not in received["user-agent"]
 

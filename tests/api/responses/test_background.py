@@ -12,10 +12,10 @@ import pytest_asyncio
 from api.cutoff import Cutoff
 from api.request_watch import RequestWatch, WatchLabels
 from api.responses.answer import ResponseAnswer
-from api.responses.background import BackgroundRuns, Stay
+from api.responses.background import MAX_RUNNING, BackgroundRuns, Stay
 from api.responses.output import ScoreView
 from backends.scripted import byte_vocabulary
-from core.errors import EngineUnavailable
+from core.errors import QueueFull
 from tests.api.responses.asking import PATH, TEXT, greeting, output_text, post, respond
 from tests.api.responses.strictly import check_response
 from tests.api.served import Served, error_of, served
@@ -154,24 +154,52 @@ async def test_one_under_way_has_failed_when_the_server_is_stopped(tmp_path: Pat
         assert failed["error"] == {"code": "server_error", "message": "the server was stopped"}
 
 
+async def test_one_too_many_is_told_when_to_come_again(opened: Opened) -> None:
+    opened.app.application.state.responses.runs = BackgroundRuns(set(), max_bytes=10)
+    await respond(opened.app, background=True)
+    answer = await post(opened.app, background=True)
+    assert (answer.status_code, error_of(answer)["code"]) == (429, "queue_full")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def made_answer(name: str) -> ResponseAnswer:
+    return ResponseAnswer(name, {"background": True}, ScoreView(byte_vocabulary(), None), None)
+
+
+def stay(ended: list[int], account: str = "") -> Stay:
+    watch = RequestWatch(WatchLabels("a", account, "m", 0.0), [], ())
+    return Stay(watch, Cutoff(), lambda: ended.append(1))
+
+
 async def test_what_those_under_way_hold_together_is_bounded() -> None:
-    def answer(name: str) -> ResponseAnswer:
-        return ResponseAnswer(name, {}, ScoreView(byte_vocabulary(), None), None)
-
-    def stay() -> Stay:
-        watch = RequestWatch(WatchLabels("a", "", "m", 0.0), [], ())
-        return Stay(watch, Cutoff(), lambda: ended.append(1))
-
     ended: list[int] = []
-
-    runs, large = BackgroundRuns(set(), max_bytes=1000), [{"text": "a" * 2000}]
-    runs.start(answer("resp_1"), [], large, stay())
-    with pytest.raises(EngineUnavailable, match="allowed are 1000 together"):
-        runs.start(answer("resp_2"), [], [], stay())
+    runs, large = BackgroundRuns(set(), max_bytes=1000), (b"a" * 2000,)
+    runs.start(made_answer("resp_1"), [], large, stay(ended))
+    with pytest.raises(QueueFull, match="of 1000 at most"):
+        runs.start(made_answer("resp_2"), [], (), stay(ended))
     while runs.find("resp_1") is not None:
         await asyncio.sleep(0)
-    runs.start(answer("resp_3"), [], [], stay())
-    runs.start(answer("resp_4"), [], [], stay())
+    runs.start(made_answer("resp_3"), [], (), stay(ended))
+    runs.start(made_answer("resp_4"), [], (), stay(ended))
     assert runs.forget("resp_3")
     await runs.close()
     assert len(ended) == 4
+
+
+async def test_one_key_does_not_take_all_places() -> None:
+    ended: list[int] = []
+    runs = BackgroundRuns(set())
+
+    def started(account: str) -> int:
+        for number in range(MAX_RUNNING):
+            try:
+                runs.start(made_answer(f"{account}{number}"), [], (), stay(ended, account))
+            except QueueFull:
+                return number
+        return MAX_RUNNING
+
+    assert [started(account) for account in ("a", "b")] == [MAX_RUNNING // 2, MAX_RUNNING // 4]
+    await runs.close()
+    assert started("") == MAX_RUNNING
+    await runs.close()
+    assert len(ended) == MAX_RUNNING // 2 + MAX_RUNNING // 4 + 2 + MAX_RUNNING

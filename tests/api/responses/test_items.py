@@ -6,6 +6,7 @@ import pytest
 
 from api.responses.conversation import kept_items, made_messages
 from api.schemas.responses.items import MAX_ITEMS, read_items
+from api.schemas.responses.parts import MAX_PARTS
 from api.schemas.validation import UnknownFields
 from core.errors import InvalidValue, RequestError, UnsupportedField
 from core.messages import Message, ToolCall
@@ -210,6 +211,13 @@ def test_a_wrong_item_is_named(
 def test_there_is_a_limit_to_items() -> None:
     with pytest.raises(InvalidValue, match="a list of items, none empty"):
         read(*[USER] * (MAX_ITEMS + 1))
+
+
+def test_parts_are_counted_over_all_items() -> None:
+    half: dict[str, Any] = {"role": "user", "content": [None] * (MAX_PARTS // 2 + 1)}
+    with pytest.raises(InvalidValue, match=r"hold \d+ parts; allowed are at most") as caught:
+        read(half, half)
+    assert caught.value.param == "input"
 
 
 def test_a_call_that_was_cut_off_is_not_gone_on_with() -> None:

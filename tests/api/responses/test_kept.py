@@ -1,6 +1,7 @@
 """Responses by their ids: gone on with, read, listed, deleted."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from api.responses.kept import KeptResponses
 from tests.api.responses.asking import PATH, TEXT, greeting, post, prompt_of, respond, stream
 from tests.api.responses.strictly import check_items, check_response
 from tests.api.served import Served, error_of, served
@@ -164,6 +166,48 @@ async def test_an_evicted_response_is_not_found() -> None:
         answers = [await app.client.get(f"{PATH}/{body['id']}") for body in bodies]
         assert [answer.status_code for answer in answers] == [404, 200, 200]
         assert "gave way to newer ones" in error_of(answers[0])["message"]
+
+
+def keep(app: Served, response: bytes, *items: bytes) -> None:
+    """A response that is kept as if it had ended."""
+    kept: KeptResponses = app.application.state.responses
+    kept.keeper(items, "")(json.loads(response))
+
+
+KEPT = b'{"id":"resp_1","status":"completed","background":true,"output":[]}'
+
+
+async def test_of_what_is_kept_no_more_is_looked_at_than_is_asked_for(app: Served) -> None:
+    keep(app, KEPT, b"no JSON", b'{ "id": "a", "content": [no JSON] }', b'{ "id": "b"}')
+    path = f"{PATH}/resp_1"
+    assert (await app.client.get(path)).content == KEPT
+    assert (await app.client.post(f"{path}/cancel")).content == KEPT
+    page = (await app.client.get(f"{path}/input_items", params={"limit": 1})).content
+    assert b'"data":[{ "id": "b"}]' in page
+    assert (await app.client.delete(path)).status_code == 200
+
+
+async def test_a_conversation_does_not_outgrow_what_a_request_may_hold() -> None:
+    flags = {"JARVIS_MAX_MESSAGES": "4", "JARVIS_MAX_BODY_BYTES": "2000"}
+    async with served(greeting(), **flags) as app:
+        items = [{"role": "user", "content": "hi"}] * 2
+        first = await respond(app, input=items)
+        answer = await post(app, input=items, previous_response_id=first["id"])
+        assert (answer.status_code, error_of(answer)["param"]) == (400, "input")
+        assert "have 5 entries; allowed are at most 4" in error_of(answer)["message"]
+        keep(app, KEPT, b"a" * 2000)
+        answer = await post(app, previous_response_id="resp_1")
+        assert (answer.status_code, error_of(answer)["param"]) == (400, "previous_response_id")
+        assert f"has {2000 + len(KEPT)} bytes; allowed are at most 2000" in answer.text
+
+
+async def test_many_parts_are_put_together_and_gone_on_with(app: Served) -> None:
+    parts = [{"type": "output_text", "text": text} for text in ["a", *[""] * 300, "b"]]
+    first = await respond(app, input=[{"role": "assistant", "content": parts}])
+    found = (await listed(app, first["id"]))["data"][0]["content"]
+    assert [part["text"] for part in found] == [part["text"] for part in parts]
+    await respond(app, input="c", previous_response_id=first["id"])
+    assert prompt_of(app.backend).startswith("assistant\nab\nassistant\n")
 
 
 async def test_a_store_of_none_keeps_nothing() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import EngineFailed
@@ -165,6 +165,7 @@ PARTS = st.one_of(
 
 
 @given(st.lists(PARTS, max_size=12), st.booleans(), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
 def test_any_events_in_any_batches_give_one_whole_output(
     parts: list[GenerationEvent], is_cut: bool, size: int
 ) -> None:

@@ -77,7 +77,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 async def test_both_stores_keep_the_same(operations: list[tuple[str, str, int]]) -> None:
     folder = tempfile.TemporaryDirectory()
     memory, file = MemoryStore(LIMITS), SqliteStore(Path(folder.name) / "store.db", LIMITS)
@@ -138,6 +138,44 @@ async def test_a_file_that_fails_is_told_and_logged(
     await store.close()
     store.put("b", b"x")
     assert "the store is closed" in caplog.text
+
+
+async def test_what_waits_for_a_disk_that_hangs_is_bounded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "store.db"
+    limits = StoreLimits(10, 1 << 20)
+    store = SqliteStore(path, limits, most_waiting_bytes=30_000)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for name in "abcd":
+            store.put(name, bytes(10_000))
+        assert caplog.messages == [
+            "response=c was not kept: 24096 bytes wait for the disk",
+            "response=d was not kept: 24096 bytes wait for the disk",
+        ]
+        other.execute("COMMIT")
+    assert await ids(store, *"abcd") == "ab"
+    store.put("e", bytes(10_000))
+    store.put("f", bytes(10_000))
+    assert await ids(store, *"abcdef") == "abef"
+    await store.close()
+
+
+async def test_one_that_does_not_answer_keeps_nobody_waiting(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path, LIMITS, hangs_after_s=0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        store.put("a", b"x")
+        for ask in (store.get, store.delete):
+            with pytest.raises(ResponseStoreFailed, match="does not answer"):
+                await ask("a")
+        other.execute("COMMIT")
+    await store.close()
+    again = SqliteStore(path, LIMITS)
+    assert await again.get("a") == b"x"
+    await again.close()
 
 
 async def test_two_servers_on_one_file_keep_no_more_than_one_would(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Draws are those of the definition, whatever a plan asks for; scores are of the raw logits."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +90,25 @@ def test_banned_sequences_of_several_lengths_look_back_as_far_as_each_needs() ->
         found.append(under_test.draw(row).token_id)
     # 5 follows 4; 6 follows 4 too, but that does not follow 1; 9 never comes.
     assert found == [1, 4, 2, 4, 6, 2]
+
+
+class CountedIds(tuple[int, ...]):
+    """Ids that know how often any were looked at."""
+
+    num_looks = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        CountedIds.num_looks += 1
+        return super().__getitem__(place)
+
+
+def test_banned_sequences_that_cannot_follow_cost_a_draw_nothing() -> None:
+    sequences = tuple(CountedIds((7, 8, last)) for last in range(NUM_IDS))
+    under_test = drawer(SamplingPlan(temperature=0.0, banned_sequences=sequences))
+    before = CountedIds.num_looks
+    row: Row = np.arange(NUM_IDS, dtype=np.float32)
+    assert {under_test.draw(row).token_id for _ in range(5)} == {NUM_IDS - 1}
+    assert CountedIds.num_looks == before
 
 
 @pytest.mark.parametrize("num_top", [0, 1, 5, NUM_IDS, 20])

@@ -1,9 +1,7 @@
-"""Owns Anthropic's error body, by status, and the id by which a request is named in it."""
+"""Owns Anthropic's error body, by status, and where it is wanted instead of OpenAI's."""
 
 import uuid
 from typing import Any
-
-from starlette.requests import Request
 
 REQUEST_ID_HEADER = "request-id"
 _PATH = "/v1/messages"
@@ -24,12 +22,9 @@ def is_messages_path(path: str) -> bool:
     return path == _PATH or path.startswith(f"{_PATH}/")
 
 
-def request_id_of(request: Request) -> str:
-    """The same one as often as it is asked for."""
-    state = request.state
-    if not hasattr(state, "messages_request_id"):
-        state.messages_request_id = f"req_{uuid.uuid4().hex}"
-    return str(state.messages_request_id)
+def new_request_id() -> str:
+    """By which a body names the request, and a header with it."""
+    return f"req_{uuid.uuid4().hex}"
 
 
 def error_body(status: int, message: str, request_id: str) -> dict[str, Any]:
