@@ -22,7 +22,8 @@ from soak.launching import WINDOW, Ending, ended, launched
 from soak.server_counts import Counts, LogFacts, NoMetrics, counts, read_log
 from soak.watch import Sample, Watch
 
-_WARM_UP = 0.1
+# Caches of many shapes fill slowly: vLLM's CPU kernels keep some for each size of a batch.
+_WARM_UP_S, _WARM_UP = 300, 0.1
 _END_S = 300
 _QUIET_S = 40
 _LOOK_EVERY_S = 1.0
@@ -103,10 +104,11 @@ class _Soak:
         total_s = 60 * self._wishes.minutes
         every_s = max(_LEAST_EVERY_S, min(_SAMPLE_EVERY_S, total_s / _MOST_SAMPLES))
         with Watch(self._server.process.pid, every_s) as watch:
-            warm_up = self._crowd("warm", total_s * _WARM_UP, {})
+            is_short = total_s < _WARM_UP_S
+            warm_up = self._crowd("warm", total_s * _WARM_UP if is_short else _WARM_UP_S, {})
             warm = self._idle(watch, None)
             begin = len(watch.samples)
-            main = self._crowd("main", total_s * (1 - _WARM_UP), warm_up.canaries)
+            main = self._crowd("main", total_s, warm_up.canaries)
             end = len(watch.samples)
             last = self._idle(watch, warm.sample)
         return Soaked(
