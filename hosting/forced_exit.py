@@ -24,7 +24,8 @@ def kill_children() -> None:
         if not living:
             return
         for child in living:
-            with suppress(psutil.NoSuchProcess):
+            # One that can't be ended must not keep the others.
+            with suppress(psutil.Error):
                 child.kill()
 
 
@@ -33,5 +34,5 @@ def _is_ours(process: psutil.Process) -> bool:
     try:
         is_over = process.status() == psutil.STATUS_ZOMBIE
         return not is_over and "resource_tracker" not in " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return False

@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--requests",
         type=int,
-        default=500,
+        default=300,
         help="generated requests that both engines answer; sequences, tools, other APIs, forced"
         " calls and spoiled requests have their share on top",
     )

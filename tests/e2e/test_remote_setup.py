@@ -58,7 +58,7 @@ def with_base_alone(launch: Launch) -> Launch:
     return replace(launch, command=(python, "-c", ONLY_BASE, *rest))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def upstream(cache: Path) -> Iterator[UpstreamServer]:
     with running(jarvis(cache)) as (server,):
         yield server
@@ -95,6 +95,7 @@ def test_the_base_list_is_enough_to_serve_models_of_others(upstream: UpstreamSer
 def test_a_check_tells_by_its_exit_code_whether_all_can_be_reached(
     upstream: UpstreamServer,
 ) -> None:
+    """The server is gone after it: no test of it comes later."""
     base_url = upstream.base_url
     done = checked(base_url)
     assert done.returncode == 0, done.stdout + done.stderr
