@@ -68,6 +68,11 @@ class EmbeddingCall:
         self._num_inputs = num_inputs
         self._num_tokens: int | None = None
 
+    @property
+    def account(self) -> str:
+        """The name of whom it is for."""
+        return account_of(self._request).name
+
     def count(self, num_tokens: int) -> None:
         """The engine has begun: so many are read, whatever becomes of them."""
         self._num_tokens = num_tokens
@@ -102,7 +107,7 @@ class EmbeddingCall:
         served: ServedEmbedding = self._request.app.state.embedding
         return AnswerSummary(
             id=self.id,
-            account=account_of(self._request).name,
+            account=self.account,
             model=served.names.model_id,
             outcome=outcome,
             num_prompt_tokens=self._num_tokens or 0,

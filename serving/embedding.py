@@ -87,6 +87,15 @@ class Comparison:
 OnEncoded = Callable[[int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Whom the work is for."""
+
+    request_id: str
+    account: str
+    on_encoded: OnEncoded
+
+
 class EmbeddingService:
     """The pipeline over one embedding host."""
 
@@ -110,6 +119,8 @@ class EmbeddingService:
         inputs: Sequence[str | tuple[int, ...]],
         num_dimensions: int | None = None,
         on_encoded: OnEncoded = lambda _: None,
+        *,
+        account: str = "",
     ) -> Embeddings:
         """`on_encoded` is told nothing of what is refused. Being cancelled aborts. Raises
         RequestError, QueueFull, EngineUnavailable or EngineFailed.
@@ -117,7 +128,8 @@ class EmbeddingService:
         card = self._host.card
         _refuse_ranker(card)
         _check_dimensions(num_dimensions, card)
-        read = await self._read(request_id, named("input", inputs), on_encoded)
+        caller = _Caller(request_id, account, on_encoded)
+        read = await self._read(caller, named("input", inputs))
         vectors = read.vectors
         if len(vectors) * card.num_dimensions <= _INLINE_NUMBERS:
             rows = finished_rows(vectors, num_dimensions, card)
@@ -126,27 +138,31 @@ class EmbeddingService:
         return Embeddings(rows, read.num_tokens)
 
     async def compare(
-        self, request_id: str, texts: Comparison, on_encoded: OnEncoded = lambda _: None
+        self,
+        request_id: str,
+        texts: Comparison,
+        on_encoded: OnEncoded = lambda _: None,
+        *,
+        account: str = "",
     ) -> Scores:
         """As `embed`. How alike the two of each pair are, or how relevant the document is."""
+        caller = _Caller(request_id, account, on_encoded)
         if self._host.card.ranks_pairs:
-            return await self._rank(request_id, texts, on_encoded)
-        return await self._compare_vectors(request_id, texts, on_encoded)
+            return await self._rank(caller, texts)
+        return await self._compare_vectors(caller, texts)
 
-    async def _rank(self, request_id: str, texts: Comparison, on_encoded: OnEncoded) -> Scores:
+    async def _rank(self, caller: _Caller, texts: Comparison) -> Scores:
         inputs = named(texts.document_field, texts.pairs)
-        read = await self._read(request_id, inputs, on_encoded)
+        read = await self._read(caller, inputs)
         return Scores(sigmoids(stacked(read.vectors, 1)), read.num_tokens)
 
-    async def _compare_vectors(
-        self, request_id: str, texts: Comparison, on_encoded: OnEncoded
-    ) -> Scores:
+    async def _compare_vectors(self, caller: _Caller, texts: Comparison) -> Scores:
         inputs = named(texts.query_field, texts.queries)
         if len(inputs) == 1:
             inputs = [NamedInput(texts.query_field, texts.queries[0])]
         inputs += named(texts.document_field, texts.documents)
         num_queries, num_numbers = len(texts.queries), self._host.card.num_dimensions
-        read = await self._read(request_id, inputs, on_encoded)
+        read = await self._read(caller, inputs)
         vectors = read.vectors
         values = await asyncio.to_thread(
             lambda: cosines(
@@ -156,16 +172,14 @@ class EmbeddingService:
         )
         return Scores(values, read.num_tokens)
 
-    async def _read(
-        self, request_id: str, inputs: list[NamedInput], on_encoded: OnEncoded
-    ) -> _Read:
-        with self._backlog.admitted(len(inputs)) as tell:
+    async def _read(self, caller: _Caller, inputs: list[NamedInput]) -> _Read:
+        with self._backlog.admitted(len(inputs), caller.account) as tell:
             encoded = await self._encode(inputs)
             num_tokens = sum(map(len, encoded))
             _ = self._host.card  # raises where the engine has gone meanwhile
             tell(num_tokens)
-            on_encoded(num_tokens)
-            return _Read(await self._host.embed(request_id, encoded), num_tokens)
+            caller.on_encoded(num_tokens)
+            return _Read(await self._host.embed(caller.request_id, encoded), num_tokens)
 
     async def _encode(self, inputs: list[NamedInput]) -> list[tuple[int, ...]]:
         encoder, card = self._host.encoder, self._host.card

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# Thousands of files are read.
+pytestmark = pytest.mark.timeout(60)
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS = (
     "core",

@@ -48,7 +48,9 @@ async def _embed(request: Request) -> Response:
             "usage": usage_of(found),
         }
 
-    work = served.service.embed(call.id, body.input, body.dimensions, call.count)
+    work = served.service.embed(
+        call.id, body.input, body.dimensions, call.count, account=call.account
+    )
     return await call.answer(work, answer_body, ignored_header(unknown))
 
 

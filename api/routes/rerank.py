@@ -41,7 +41,7 @@ async def _rerank(request: Request) -> Response:
             "usage": usage_of(scores),
         }
 
-    work = served.service.compare(call.id, body.comparison, call.count)
+    work = served.service.compare(call.id, body.comparison, call.count, account=call.account)
     return await call.answer(work, answer_body, ignored_header(unknown))
 
 
@@ -70,7 +70,7 @@ async def _score(request: Request) -> Response:
             "usage": usage_of(scores),
         }
 
-    work = served.service.compare(call.id, body.comparison, call.count)
+    work = served.service.compare(call.id, body.comparison, call.count, account=call.account)
     return await call.answer(work, answer_body, ignored_header(unknown))
 
 

@@ -60,6 +60,7 @@ def test_random_text_is_split_the_same_however_it_is_cut() -> None:
         assert split(parts, is_open=is_open) == split([answer], is_open=is_open), answer
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("unit", ["<think>", " ", "a", "</thin", "\n<"])
 def test_a_megabyte_is_split_in_linear_time(unit: str) -> None:
     text = "<think>" + unit * ((1 << 18) // len(unit))

@@ -198,6 +198,7 @@ def test_a_full_disk_is_told_before_anything_starts(tmp_path: Path) -> None:
         require_space(tmp_path, 1e6)
 
 
+@pytest.mark.timeout(60)
 def test_a_failing_pip_is_one_line_and_its_output_is_in_the_log(tmp_path: Path) -> None:
     pip = Pip(Path(sys.executable), tmp_path / "setup.log")
     with pytest.raises(SetupError) as caught:

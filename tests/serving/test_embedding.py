@@ -22,7 +22,7 @@ from core.errors import (
     QueueFull,
 )
 from core.lifecycle import EngineState, EngineStatus
-from serving.embedding import Comparison, EmbeddingService
+from serving.embedding import Comparison, Embeddings, EmbeddingService
 from serving.embedding_inputs import MAX_TOTAL_TOKENS
 from serving.embedding_vectors import cosines
 from serving.turns import QueueRules
@@ -311,3 +311,23 @@ async def test_what_an_engine_that_has_gone_was_not_given_is_not_told_of() -> No
     with pytest.raises(EngineUnavailable):
         await working
     assert told == []
+
+
+async def test_a_key_that_has_more_than_it_leaves_free_waits_and_another_does_not() -> None:
+    may_end = asyncio.get_running_loop().create_future()
+    host = Host(gate=lambda: may_end)
+    await host.start(lambda _: None)
+    service = EmbeddingService(host, QueueRules(max_waiting=10))
+
+    def asked(account: str, count: int) -> asyncio.Task[Embeddings]:
+        return asyncio.create_task(service.embed("x", ["a"] * count, account=account))
+
+    first = asked("greedy", 6)
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull, match=r"6 inputs .*, 6 inputs and .* tokens of them this key's"):
+        await asked("greedy", 1)
+    others = [asked("modest", 1), asked("", 2)]
+    await asyncio.sleep(0)
+    may_end.set_result(None)
+    assert [len((await each).rows) for each in (first, *others)] == [6, 1, 2]
+    assert len((await asked("greedy", 50)).rows) == 50

@@ -75,6 +75,7 @@ def test_cve_2024_2029_no_shell_is_started() -> None:
             assert "shell" not in {keyword.arg for keyword in call.keywords}, where
 
 
+@pytest.mark.timeout(60)
 def test_ghsa_3mj3_57v2_4636_no_redirect_is_followed() -> None:
     for where, keyword in keywords():
         is_other = keyword.arg not in ("follow_redirects", "allow_redirects")

@@ -48,6 +48,7 @@ def plans(draw: st.DrawFn) -> SamplingPlan:
     )
 
 
+@pytest.mark.timeout(60)
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(plans(), st.integers(0, 2**32 - 1), st.sampled_from([1.0, 6.0]))
 def test_each_draw_is_the_one_that_the_definition_gives(

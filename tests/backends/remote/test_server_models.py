@@ -94,6 +94,7 @@ def test_the_first_of_two_entries_with_one_name_counts() -> None:
     ]
 
 
+@pytest.mark.timeout(60)
 def test_a_list_without_end_is_cut() -> None:
     read = read_models(listing(*(f"m{number}" for number in range(MOST_MODELS + 5))))
     assert len(read.models) == MOST_MODELS
