@@ -182,7 +182,14 @@ class _Reply:
         self.has_begun = True
         self._num_scored += _num_scored(arrived)
         self._watch.see(arrived)
-        self._content.add(arrived)
+        if _num_scored(arrived) <= _INLINE_SCORED:
+            self._content.add(arrived)
+            return arrived
+        for index, events in arrived.items():
+            for event in events:
+                self._content.add({index: [event]})
+                # Others' turn: all of them at once could take seconds.
+                await asyncio.sleep(0)
         return arrived
 
     async def _collect(self) -> None:

@@ -74,7 +74,7 @@ class EmbeddingCall:
         return account_of(self._request).name
 
     def count(self, num_tokens: int) -> None:
-        """The engine has begun: so many are read, whatever becomes of them."""
+        """The engine is given them: so many are charged, whatever becomes of them."""
         self._num_tokens = num_tokens
 
     async def answer(

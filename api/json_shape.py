@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidValue
 
-MAX_PARTS = 1 << 18
+MAX_PARTS = 1 << 19
 MAX_DEPTH = 400
 MAX_FIELDS = 10_000
 _QUOTE, _COLON = b'":'

@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from api.embedding_calls import ServedEmbedding
 from api.served_names import ServedNames
-from backends.upstream import Place, UpstreamHost
+from backends.upstream import UpstreamHost
 from serving.remote.targets import ModelRouter
 
 OTHER_MODEL = "other"
@@ -31,11 +31,15 @@ def _known_elsewhere(host: UpstreamHost, name: str) -> str:
         return name
     for separator in ("://", "/"):
         prefix, _, rest = name.partition(separator)
-        for model in listed:
-            if any(_is_called(place, host, prefix, rest) for place in model.places):
-                return model.name
+        there = [
+            (model.name, place.model)
+            for model in listed
+            for place in model.places
+            if prefix in (place.upstream, host.kind_of(place.upstream))
+        ]
+        # Behind a prefix too, a name of ours goes before the server's own.
+        found = [own for own, _ in there if own == rest]
+        found += [own for own, inner in there if inner == rest]
+        if found:
+            return found[0]
     return OTHER_MODEL
-
-
-def _is_called(place: Place, host: UpstreamHost, prefix: str, model: str) -> bool:
-    return place.model == model and prefix in (place.upstream, host.kind_of(place.upstream))

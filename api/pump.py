@@ -16,6 +16,9 @@ from serving.answer_source import AnswerSource
 
 logger = logging.getLogger(__name__)
 
+# More of them in one piece would take the event loop for too long where they are shown.
+_MOST_SCORES = 128
+
 # Choice index → its events in order, for the choices of which something came.
 Arrived = dict[int, list[GenerationEvent]]
 
@@ -101,7 +104,7 @@ class EventPump:
 def _joined(last: GenerationEvent, event: GenerationEvent) -> GenerationEvent | None:
     """One event for two neighbours that say one thing, None where they don't."""
     match last, event:
-        case TextDelta(), TextDelta():
+        case TextDelta(), TextDelta() if len(last.scores) + len(event.scores) <= _MOST_SCORES:
             return TextDelta(last.text + event.text, last.scores + event.scores)
         case ReasoningDelta(), ReasoningDelta():
             return ReasoningDelta(last.text + event.text)

@@ -215,6 +215,6 @@ def _send(replies: BinaryIO, reply: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     # They mean the server, which lets answers end, and reach its whole group.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -27,16 +27,21 @@ class Backlog:
     @contextmanager
     def admitted(self, num_inputs: int, account: str = "") -> Iterator[Callable[[int], None]]:
         """For as long as they are under way. Gives what is told how many tokens they have, once
-        that is known. Raises QueueFull where those before are too many.
+        that is known, before the engine has them. Both raise QueueFull where those before are too
+        many.
         """
-        self._check(account)
+        self._check_inputs(account)
+        num_inputs = _counted(num_inputs, account, self._rules.max_waiting)
         num_told = 0
 
         def tell(num_tokens: int) -> None:
             nonlocal num_told
-            num_told += num_tokens
-            self._tokens[account] += num_tokens
+            # Others may have told theirs since.
+            self._check_tokens(account)
+            num_told = _counted(num_tokens, account, self._rules.max_tokens)
+            self._tokens[account] += num_told
 
+        self._check_tokens(account)
         self._inputs[account] += num_inputs
         began_at = time.monotonic()
         try:
@@ -49,20 +54,26 @@ class Backlog:
             if not self._inputs[account]:
                 del self._inputs[account], self._tokens[account]
 
-    def _check(self, account: str) -> None:
-        num_inputs, num_tokens = self._inputs.total(), self._tokens.total()
-        own_inputs = self._inputs[account] if account else 0
-        own_tokens = self._tokens[account] if account else 0
-        is_crowded = _is_full(self._rules.max_waiting, num_inputs, own_inputs)
-        if is_crowded or _is_full(self._rules.max_tokens, num_tokens, own_tokens):
+    def _check_inputs(self, account: str) -> None:
+        self._check(self._inputs, account, self._rules.max_waiting, "inputs")
+
+    def _check_tokens(self, account: str) -> None:
+        self._check(self._tokens, account, self._rules.max_tokens, "tokens")
+
+    def _check(self, amounts: Counter[str], account: str, limit: int | None, what: str) -> None:
+        if limit is None:
+            return
+        total, own = amounts.total(), amounts[account] if account else 0
+        if total > limit or own > limit - total:
             wait_s = self._times.until(1, 1)
-            whose = f", {own_inputs} inputs and {own_tokens} tokens of them this key's"
+            whose = f", {own} of them this key's" if account else ""
             raise QueueFull(
-                f"the server has as much work as it takes: {num_inputs} inputs with {num_tokens}"
-                f" tokens are under way{whose if account else ''}; try again in {wait_s:.0f} s",
+                f"the server has as much work as it takes: {total} {what} are under way{whose};"
+                f" try again in {wait_s:.0f} s",
                 wait_s,
             )
 
 
-def _is_full(limit: int | None, amount: int, own: int) -> bool:
-    return limit is not None and (amount > limit or own > limit - amount)
+def _counted(amount: int, account: str, limit: int | None) -> int:
+    """One request of a key must leave a place, however large it is."""
+    return amount if not account or limit is None else min(amount, max(limit // 2, 1))

@@ -7,6 +7,7 @@ compared here, the same for each.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from backends.embedding import EmbeddingCard, InputEncoder, Vector
@@ -15,11 +16,13 @@ from core.lifecycle import EngineStatus
 from serving.backlog import Backlog
 from serving.embedding_inputs import NamedInput, TextPair, encode_inputs, named
 from serving.embedding_vectors import Matrix, cosines, shortened, sigmoids, stacked
-from serving.turns import QueueRules
+from serving.fair_threads import FairThreads
+from serving.turns import Claim, QueueRules
 
 MAX_INPUTS = 65_536
 # Below these, encoding and arithmetic cost less than a hand-over to a thread.
 _INLINE_CHARACTERS = 4096
+_TEXT_THREADS = 2
 _INLINE_NUMBERS = 1 << 16
 
 
@@ -103,6 +106,8 @@ class EmbeddingService:
         """`queue` bounds what may be under way."""
         self._host = host
         self._backlog = Backlog(queue or QueueRules())
+        # The backlog bounds who waits for them.
+        self._threads = FairThreads("embedding-texts", _TEXT_THREADS)
 
     @property
     def status(self) -> EngineStatus:
@@ -174,18 +179,19 @@ class EmbeddingService:
 
     async def _read(self, caller: _Caller, inputs: list[NamedInput]) -> _Read:
         with self._backlog.admitted(len(inputs), caller.account) as tell:
-            encoded = await self._encode(inputs)
+            encoded = await self._encode(inputs, caller.account)
             num_tokens = sum(map(len, encoded))
             _ = self._host.card  # raises where the engine has gone meanwhile
             tell(num_tokens)
             caller.on_encoded(num_tokens)
             return _Read(await self._host.embed(caller.request_id, encoded), num_tokens)
 
-    async def _encode(self, inputs: list[NamedInput]) -> list[tuple[int, ...]]:
-        encoder, card = self._host.encoder, self._host.card
-        if sum(each.num_characters for each in inputs) <= _INLINE_CHARACTERS:
-            return encode_inputs(inputs, encoder, card)
-        return await asyncio.to_thread(encode_inputs, inputs, encoder, card)
+    async def _encode(self, inputs: list[NamedInput], account: str) -> list[tuple[int, ...]]:
+        encode = partial(encode_inputs, inputs, self._host.encoder, self._host.card)
+        num_characters = sum(each.num_characters for each in inputs)
+        if num_characters <= _INLINE_CHARACTERS:
+            return encode()
+        return await self._threads.run(Claim(account, 0, num_characters), encode)
 
 
 def finished_rows(

@@ -75,7 +75,7 @@ def encode_inputs(
 
 
 def _check_characters(each: NamedInput, card: EmbeddingCard) -> None:
-    """Before the tokenizer sees it, which lets no thread run and takes a second for a megabyte."""
+    """Before the tokenizer sees it, which takes up to a second for a megabyte."""
     limit = _CHARACTERS_OF_A_TOKEN * card.context_window
     if not isinstance(each.value, tuple) and each.num_characters > limit:
         raise ContextLengthExceeded(

@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from serving.shares import Shares
@@ -45,5 +46,8 @@ class FairThreads:
         try:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
-            await asyncio.wait((working,))
+            while not working.done():
+                # However often it is cancelled, its place is taken so long.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait((working,))
             raise

@@ -175,7 +175,7 @@ class GenerationService:
         request = planner.adapt(request)
         compiled = None
         if planner.needs_compiling(request):
-            compiled = await asyncio.to_thread(planner.compile, request)
+            compiled = await self._done(request, partial(planner.compile, request), is_long=True)
         make = partial(model.prompter.make, request.prompt, request.suffix, must_fit=True)
         prompt = await self._done(request, make, is_long=is_long)
         rules = planner.rules(request, prompt, own if isinstance(own, Conversation) else None)

@@ -55,7 +55,8 @@ class _ModelCounts:
 
     def _add_tokens(self, answer: AnswerSummary) -> None:
         if not answer.is_counted:
-            self.num_uncounted += answer.num_completion_tokens > 0
+            is_there = answer.num_completion_tokens > 0 or answer.outcome is Outcome.DONE
+            self.num_uncounted += is_there
             self.num_uncounted_events += answer.num_completion_tokens
             return
         self.num_prompt_tokens += answer.num_prompt_tokens

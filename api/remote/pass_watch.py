@@ -29,15 +29,19 @@ class _PromptDetails(msgspec.Struct):
 class _Usage(msgspec.Struct):
     prompt_tokens: _Count = 0
     completion_tokens: _Count = 0
-    prompt_tokens_details: _PromptDetails | None = None
+    prompt_tokens_details: msgspec.Raw = msgspec.Raw()
 
     @property
     def num_reused(self) -> int:
-        details = self.prompt_tokens_details
-        return 0 if details is None else details.cached_tokens or 0
+        """What else is wrong with the details spoils no other number."""
+        try:
+            return _decode_details(self.prompt_tokens_details).cached_tokens or 0
+        except (msgspec.DecodeError, RecursionError):
+            return 0
 
 
 _decode = msgspec.json.Decoder(_Usage).decode
+_decode_details = msgspec.json.Decoder(_PromptDetails).decode
 
 
 class AnswerKind(Enum):

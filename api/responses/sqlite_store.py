@@ -2,7 +2,7 @@
 
 One thread of its own holds the connection and does all work in the order it was asked for: the
 event loop never waits for a disk. Where that hangs, what waits to be written is bounded, and so is
-how long anybody waits.
+how long a request waits; `close` waits until all is done, or the server's end is forced.
 """
 
 import asyncio

@@ -11,6 +11,7 @@ from api.access.access import Access
 from api.answerers import Answerer, answerer_for, prepare_one
 from api.answering import reply_with, watch_labels
 from api.disconnect import while_connected
+from api.held_bodies import HeldBody
 from api.ignored import ignored_header
 from api.json_response import JsonResponse
 from api.openapi import body_schema
@@ -50,11 +51,11 @@ async def create_response(request: Request) -> Response:
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
     read = await read_body(request, lambda body: read_response(body, unknown))
     answerer = await answerer_for(request, read.fields.model)
-    items = await _all_items(request, read)
-    is_large = _num_parts(items) > _INLINE_PARTS
-    wanted = await _made(lambda: _wanted(read, items), is_large=is_large)
-    listed = await _made(lambda: _listed(read, items), is_large=is_large)
     with visit_of(request).cutoff.interrupting():
+        items = await _all_items(request, read)
+        is_large = _num_parts(items) > _INLINE_PARTS
+        wanted = await _made(lambda: _wanted(read, items), is_large=is_large)
+        listed = await _made(lambda: _listed(read, items), is_large=is_large)
         source = await answerer.prepare(wanted, prepare_one)
     answer = _made_answer(answerer, read, listed)
     answerer.headers.update(ignored_header(unknown))
@@ -72,9 +73,10 @@ async def count_input_tokens(request: Request) -> Response:
     unknown = UnknownFields(are_refused=request.app.state.refuses_unknown_fields)
     read = await read_body(request, lambda body: read_response(body, unknown))
     answerer = await answerer_for(request, read.fields.model)
-    items = await _all_items(request, read)
-    is_large = _num_parts(items) > _INLINE_PARTS
-    wanted = await _made(lambda: _wanted(read, items), is_large=is_large)
+    with visit_of(request).cutoff.interrupting():
+        items = await _all_items(request, read)
+        is_large = _num_parts(items) > _INLINE_PARTS
+        wanted = await _made(lambda: _wanted(read, items), is_large=is_large)
     count = await while_connected(request, answerer.count(wanted))
     return JsonResponse(
         {"object": "response.input_tokens", "input_tokens": count},
@@ -113,13 +115,15 @@ async def cancel_response(request: Request, response_id: str) -> Response:
 
 async def _all_items(request: Request, read: ReadResponse) -> tuple[Item, ...]:
     """The request's own, after those of the conversation that it goes on with. Raises InvalidValue
-    where that is longer than a request may be.
+    where that is longer than a request may be, or QueueFull.
     """
     previous_id = read.fields.previous_response_id
     if previous_id is None:
         return read.items
     record, bounds = await _kept(request).previous(previous_id, _owner(request)), bounds_of(request)
     _check_size(record, bounds)
+    # It is held as long as a body of its size would be.
+    HeldBody(request).reach(record.num_bytes)
     before = await _made(lambda: items_after(record), is_large=record.num_bytes > LARGE_BYTES)
     items = (*before, *read.items)
     check_num_items(items, bounds)

@@ -66,8 +66,9 @@ class LlamaEmbeddingBackend:
             embedded=lambda embedded: _call_on(loop, self._on_embedded, embedded),
             stopped=lambda failure: _call_on(loop, self._on_stopped, failure),
         )
-        self._engine = EmbedderThread(self._options, listener)
-        self._engine.start()
+        engine = EmbedderThread(self._options, listener)
+        engine.start()
+        self._engine = engine
         await self._loaded
 
     @property

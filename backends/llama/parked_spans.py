@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 
-_BLOCK_BYTES = 64 * 1024
-_SLAB_BLOCKS = 64
+# Small, for the last one of a span is not full.
+_BLOCK_BYTES = 16 * 1024
+_SLAB_BLOCKS = 256
 # Beyond it malloc asks the system for memory, and gives it back as a whole.
 _OWN_BYTES = 32 * 1024 * 1024
 

@@ -18,6 +18,7 @@ from core.errors import EngineUnavailable
 _STACK_BYTES_A_CHARACTER = 1024
 # Even a small stack, of 2 MiB, holds the words of a text that is nowhere undivided for longer.
 _SURE_CHARACTERS = 4096
+_LIKELY_CHARACTERS = (1 << 14, 60_000)
 
 
 class NativeVocabulary(Protocol):
@@ -72,5 +73,7 @@ def _piece_ids(vocabulary: NativeVocabulary, piece: str, with_control: bool) -> 
     call = partial(vocabulary.tokenize, raw, parse_control=with_control)
     if not is_undivided(piece, _SURE_CHARACTERS):
         return call()
-    longest = min(len(piece), LONGEST_STRETCH + 1)
+    # Few texts need a large one, for which there is one place alone.
+    likely = (each for each in _LIKELY_CHARACTERS if not is_undivided(piece, each))
+    longest = min(next(likely, LONGEST_STRETCH), len(piece)) + 1
     return call_with_stack(longest * _STACK_BYTES_A_CHARACTER, call)

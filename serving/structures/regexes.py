@@ -15,6 +15,8 @@ _PART = re.compile(
 _COUNTS = re.compile(r"\{\s*([0-9]{1,9})\s*(,?)\s*([0-9]{0,9})\s*\}")
 # Without Unicode, a dot is any byte: no text, and in the end any token.
 _BYTES_FLAG = re.compile(r"\(\?[a-zA-Z]*-[a-zA-Z]*u")
+# Its comments may hold anything.
+_VERBOSE = re.compile(r"\(\?[a-zA-Z]*x")
 
 
 def pattern_fault(pattern: str) -> str | None:
@@ -38,7 +40,7 @@ def _size(pattern: str) -> int | None:
     totals, last = [0], 0
     for match in _PART.finditer(pattern):
         part = match.group()
-        if part == "[":
+        if part == "[" and not _VERBOSE.search(pattern):
             return None
         if part == "(":
             totals.append(0)

@@ -142,3 +142,22 @@ async def test_it_is_given_back_however_its_request_ends(app: Served, gate: Gate
     await until_held(app, COUNTED)
     asking.cancel()
     await until_held(app, 0)
+
+
+async def test_a_conversation_that_is_gone_on_with_is_held_as_its_body_would_be(
+    app: Served, gate: Gate
+) -> None:
+    gate.open()
+    filling = [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "x" * 800_000}]}]
+    first = {"input": [*filling, {"role": "user", "content": "hi"}]}
+    kept = await app.client.post("/v1/responses", json=first)
+    assert kept.status_code == 200, kept.text
+    await until_held(app, 0)
+    async with sending(app), sending(app):
+        await until_held(app, 2 * COUNTED)
+        follow = {"input": "more", "previous_response_id": kept.json()["id"]}
+        answer = await app.client.post("/v1/responses", json=follow)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "queue_full")
+    await until_held(app, 0)
+    assert (await app.client.post("/v1/responses", json=follow)).status_code == 200
+    await until_held(app, 0)

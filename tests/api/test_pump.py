@@ -46,6 +46,20 @@ async def test_joined_text_keeps_the_scores_of_its_parts() -> None:
         assert [score.token_id for score in delta.scores] == list(b"abc")
 
 
+async def test_scores_are_joined_to_pieces_that_are_soon_shown() -> None:
+    count = 3 * 128 + 1
+    async with service_over(ScriptedBackend(lambda _: b"a" * count)) as service:
+        running: Running = set()
+        wanted = GenerationRequest("r", "hi", max_tokens=count, view=View(num_logprobs=0))
+        pump = EventPump(await service.prepare(wanted), running)
+        await asyncio.wait(running)
+        *deltas, _ = (await pump.take())[0]
+        sizes = [len(each.scores) for each in deltas if isinstance(each, TextDelta)]
+        assert sum(sizes) == count
+        assert max(sizes) <= 128
+        assert len(sizes) <= 5
+
+
 async def test_what_came_before_a_failure_is_given_out_before_it() -> None:
     gate = Gate(num_open=4)
     backend = ScriptedBackend(counting, gate=gate.passed)

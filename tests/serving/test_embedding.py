@@ -322,12 +322,42 @@ async def test_a_key_that_has_more_than_it_leaves_free_waits_and_another_does_no
     def asked(account: str, count: int) -> asyncio.Task[Embeddings]:
         return asyncio.create_task(service.embed("x", ["a"] * count, account=account))
 
-    first = asked("greedy", 6)
+    first, second = asked("greedy", 5), asked("greedy", 1)
     await asyncio.sleep(0)
-    with pytest.raises(QueueFull, match=r"6 inputs .*, 6 inputs and .* tokens of them this key's"):
+    with pytest.raises(QueueFull, match="6 inputs are under way, 6 of them this key's"):
         await asked("greedy", 1)
     others = [asked("modest", 1), asked("", 2)]
     await asyncio.sleep(0)
     may_end.set_result(None)
-    assert [len((await each).rows) for each in (first, *others)] == [6, 1, 2]
+    assert [len((await each).rows) for each in (first, second, *others)] == [5, 1, 1, 2]
     assert len((await asked("greedy", 50)).rows) == 50
+
+
+async def test_one_request_of_a_key_leaves_a_place_however_large_it_is() -> None:
+    may_end = asyncio.get_running_loop().create_future()
+    host = Host(gate=lambda: may_end)
+    await host.start(lambda _: None)
+    service = EmbeddingService(host, QueueRules(max_waiting=10, max_tokens=20))
+    large = asyncio.create_task(service.embed("x", ["a"] * 50, account="greedy"))
+    await asyncio.sleep(0)
+    other = asyncio.create_task(service.embed("x", ["a"], account="modest"))
+    await asyncio.sleep(0)
+    may_end.set_result(None)
+    assert [len((await each).rows) for each in (large, other)] == [50, 1]
+
+
+async def test_tokens_are_bounded_of_those_that_come_together_too() -> None:
+    may_end = asyncio.get_running_loop().create_future()
+    host = Host(gate=lambda: may_end)
+    await host.start(lambda _: None)
+    service = EmbeddingService(host, QueueRules(max_tokens=2000))
+    texts = ["a" * (WINDOW - NUM_SPECIAL)] * 80
+    asked = [asyncio.create_task(service.embed("x", texts)) for _ in range(4)]
+    done, waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+    while len(done) < 3:
+        more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        done |= more
+    assert [str(each.exception()).count("tokens are under way") for each in done] == [1] * 3
+    may_end.set_result(None)
+    (accepted,) = waiting
+    assert len((await accepted).rows) == 80

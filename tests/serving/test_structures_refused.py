@@ -175,6 +175,10 @@ def test_a_regex_is_refused_with_the_reason(pattern: str, words: str) -> None:
     assert words in refusal(Regex(pattern))
 
 
+def test_a_comment_of_a_verbose_pattern_may_hold_a_bracket() -> None:
+    StructureCompiler().compile(Regex("(?x)a # [ x\n b"))
+
+
 def test_a_choice_is_of_texts_and_not_too_long() -> None:
     assert "half of a surrogate pair" in refusal(Choice(("a", "\ud800")))
     assert "more than 65536 characters" in refusal(Choice(("a" * 40_000, "b" * 40_000)))

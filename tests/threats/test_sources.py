@@ -12,6 +12,9 @@ import pytest
 from tests.engines import ROOT
 from tests.threats.conftest import EngineTarget
 
+# Thousands of files are read.
+pytestmark = pytest.mark.timeout(60)
+
 OURS = ("core", "chat_formats", "backends", "serving", "api", "jarvis", "hosting")
 
 
@@ -75,7 +78,6 @@ def test_cve_2024_2029_no_shell_is_started() -> None:
             assert "shell" not in {keyword.arg for keyword in call.keywords}, where
 
 
-@pytest.mark.timeout(60)
 def test_ghsa_3mj3_57v2_4636_no_redirect_is_followed() -> None:
     for where, keyword in keywords():
         is_other = keyword.arg not in ("follow_redirects", "allow_redirects")

@@ -97,6 +97,8 @@ def test_tokens_that_nobody_counted_are_under_a_name_of_their_own() -> None:
     assert value(metrics, "vllm:e2e_request_latency_seconds_count") == 1
     assert value(metrics, "vllm:time_to_first_token_seconds_count") == 2
     assert value(metrics, "vllm:request_success_total", finished_reason="stop") == 2
+    metrics.answer_ended(answer(is_counted=False, num_completion_tokens=0))
+    assert value(metrics, "jarvis_uncounted_answers_total") == 2, "one that was no stream"
 
 
 def test_vectors_have_no_tokens_that_were_generated() -> None:

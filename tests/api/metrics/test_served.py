@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from backends.remote.server_metrics import read_load
@@ -130,6 +131,31 @@ async def test_other_servers_models_are_told_by_their_names_however_they_are_ask
     assert of(samples, steps, "tiny") > 0
     models = {label for name, own in samples if name == steps for label in own}
     assert models == {"0", "tiny", "jarvis-tiny"}
+
+
+async def test_a_model_that_was_renamed_is_told_by_its_name_here() -> None:
+    async with (
+        server_with("tiny", *[COUNTED] * 3) as server,
+        remote_app(upstream("a", server, models={"fast": "tiny"})) as app,
+    ):
+        for name in ("fast", "a/fast", "openai://fast"):
+            assert (await app.chat(name, stream=True)).status_code == 200
+        samples = await shown(app.client)
+    assert of(samples, "vllm:prompt_tokens_total", "fast") == 27
+
+
+@pytest.mark.parametrize("details", [[], None, {"cached_tokens": -1}, {"cached_tokens": 1.0}])
+async def test_odd_details_of_a_usage_spoil_no_other_number(details: object) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 5, "prompt_tokens_details": details}
+    last = event({"choices": [], "usage": usage})
+    async with (
+        server_with("tiny", stream(delta("a"), last_delta(), last, DONE)) as server,
+        remote_app(upstream("a", server)) as app,
+    ):
+        assert (await app.chat("tiny", stream=True)).status_code == 200
+        samples = await shown(app.client)
+    assert of(samples, "vllm:prompt_tokens_total", "tiny") == 9
+    assert of(samples, "vllm:generation_tokens_total", "tiny") == 5
 
 
 async def test_answers_of_other_apis_are_counted_where_the_server_counts_them() -> None:

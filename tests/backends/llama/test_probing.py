@@ -36,6 +36,7 @@ async def test_a_native_crash_is_an_error_message(
     debugger.write_text(f"#!/bin/sh\ntouch {called}\n")
     debugger.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("GGML_NO_BACKTRACE", raising=False)
     negative_epsilon = patched("llama.attention.layer_norm_rms_epsilon", struct.pack("<f", -1.0))
     with pytest.raises(ModelLoadError, match=r"crashed \(SIG[A-Z]+\) when it tried model.gguf"):
         await probe(negative_epsilon, tmp_path)
