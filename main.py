@@ -1,6 +1,7 @@
 """Starts the server: settings, logging, engine, application, socket. Knows no request.
 
-vLLM's engine process imports this module again, so importing it does nothing.
+vLLM's engine process imports this module again, before all that it needs: importing it does nothing
+but to see to it that this process ends with the server.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from backends.delegate import Delegate
 from backends.embedding import EmbeddingBackend
 from backends.embedding_choice import open_embedding_backend
 from backends.embedding_delegate import EmbeddingDelegate
+from backends.parent_watch import end_with_parent
 from backends.remote.host import RemoteHost
 from backends.remote.plan import DEFAULT_FILE, plan_of
 from backends.remote.report import check_report
@@ -300,5 +302,7 @@ def embedding_delegate(settings: Settings) -> EmbeddingDelegate | None:
     return EmbeddingDelegate(settings.inference_engine, open_chosen, restart_rules(settings))
 
 
+if __name__ == "__mp_main__":
+    end_with_parent(os.getppid())
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], dict(os.environ)))

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -25,13 +26,13 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, cache: Path) -> Itera
     started.kill()
 
 
-def kill_and_look(server: ServerProcess) -> None:
+def kill_and_look(server: ServerProcess, within_s: float = GONE_WITHIN_S) -> None:
     children = server.children()
     assert children
     try:
         server.send(signal.SIGKILL)
         server.wait()
-        _, alive = psutil.wait_procs(children, timeout=GONE_WITHIN_S)
+        _, alive = psutil.wait_procs(children, timeout=within_s)
         assert [each.name() for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
     finally:
         for child in children:
@@ -51,3 +52,21 @@ def test_a_server_killed_while_it_tries_a_model_leaves_no_process(server: Server
     while not server.children():
         assert psutil.pid_exists(server.pid)
     kill_and_look(server)
+
+
+@pytest.mark.parametrize("server", ["vllm"], indirect=True)
+def test_a_server_killed_while_its_engines_process_starts_leaves_none(
+    server: ServerProcess,
+) -> None:
+    """It watches the server as soon as it has imported the little that this takes."""
+    server.wait_for("serving on")
+    while not any("spawn_main" in each for each in commands(server)):
+        assert psutil.pid_exists(server.pid)
+    kill_and_look(server, within_s=60)
+
+
+def commands(server: ServerProcess) -> list[str]:
+    """Of its children."""
+    with suppress(psutil.NoSuchProcess):
+        return [" ".join(each.cmdline()) for each in server.children()]
+    return []

@@ -1,12 +1,16 @@
 """A server whose machine gives out: no memory for the model, no room on the disk. Real limits."""
 
+import asyncio
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.e2e.server import ROOT, Program
@@ -97,6 +101,64 @@ def test_a_full_disk_keeps_nobody_from_an_answer(tmp_path: Path, serving: list[P
         assert found[0] == 200
         assert set(found) <= {200, 404, 500}
         assert 404 in found or 500 in found
+    assert server.stop() == 0
+
+
+def demanding(number: int) -> dict[str, Any]:
+    """Each wants memory of its own kind: a long prompt, scores, a grammar."""
+    content = f"{number} " + "word " * (400 if number % 2 else 1)
+    wanted = {"type": "object", "properties": {f"key{number}": {"type": "string"}}}
+    return {
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": 100,
+        "logprobs": True,
+        "top_logprobs": 20,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": wanted}},
+    }
+
+
+async def statuses(url: httpx.URL, count: int) -> list[int]:
+    """0 where the connection broke."""
+    async with httpx.AsyncClient(base_url=url, timeout=120) as client:
+
+        async def one(number: int) -> int:
+            try:
+                answer = await client.post("/v1/chat/completions", json=demanding(number))
+            except httpx.RemoteProtocolError:
+                return 0
+            return answer.status_code
+
+        return await asyncio.gather(*map(one, range(count)))
+
+
+@pytest.mark.parametrize("slack_mib", [2, 64])
+@pytest.mark.parametrize("engine", ["llama_cpp", "vllm"])
+def test_memory_that_runs_out_later_ends_requests_and_the_engine_or_the_process(
+    engine: str, slack_mib: int, tmp_path: Path, cache: Path, serving: list[Program]
+) -> None:
+    """Native code may give up the process: then by a signal, which a supervisor answers."""
+    arguments = [*main_arguments(tmp_path), "--engine", engine]
+    server = Program(*arguments, JARVIS_CACHE_DIR=str(cache))
+    serving.append(server)
+    with client_of(server) as client:
+        server.wait_for("state=ready")
+        alone = client.post("/v1/chat/completions", json=CHAT).json()["choices"]
+        held = [psutil.Process(server.pid), *server.children()]
+        children = held[1:]
+        largest = max(held, key=lambda each: each.memory_info().rss)
+        limit = largest.memory_info().vms + (slack_mib << 20)
+        largest.rlimit(psutil.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        found = set(asyncio.run(statuses(client.base_url, 48)))
+        if server.has_ended or 0 in found:
+            assert server.wait() != 0
+            assert not psutil.wait_procs(children, timeout=60)[1], "no process is left behind"
+            return
+        assert found <= {200, 500, 503}
+        with suppress(psutil.NoSuchProcess):
+            largest.rlimit(psutil.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+        while client.get("/health/ready").status_code != 200:
+            assert not server.has_ended
+        assert client.post("/v1/chat/completions", json=CHAT).json()["choices"] == alone
     assert server.stop() == 0
 
 
