@@ -7,9 +7,10 @@ import ctypes
 import gc
 import os
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _MOST_KEPT = 2 << 20
 _OWN_MAPPING = 4 << 20
+_NUM_HEAPS = 2
 
 
 def keep_small() -> None:
@@ -18,13 +19,15 @@ def keep_small() -> None:
 
     glibc does so too at first, but raises both thresholds for good with each larger block that is
     freed, up to 32 and 64 MiB: one body of 16 MiB, and every thread's heap keeps as much for ever.
-    What is set in the environment wins.
+    And it has up to eight heaps a core, each with gaps of its own; Python's lock lets one thread at
+    a time ask for memory anyway. What is set in the environment wins.
     """
     is_set = any(name in os.environ for name in _VARIABLES)
     library = _library()
     if not is_set and hasattr(library, "mallopt"):
         library.mallopt(_TRIM_THRESHOLD, _MOST_KEPT)
         library.mallopt(_MMAP_THRESHOLD, _OWN_MAPPING)
+        library.mallopt(_ARENA_MAX, _NUM_HEAPS)
 
 
 def leave_alone() -> None:
@@ -45,7 +48,10 @@ def give_back() -> None:
         library.malloc_trim(0)
 
 
-_VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+_VARIABLES = (
+    *("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX"),
+    "GLIBC_TUNABLES",
+)
 
 
 def _library() -> ctypes.CDLL:

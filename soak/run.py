@@ -23,7 +23,7 @@ from soak.server_counts import Counts, LogFacts, NoMetrics, counts, read_log
 from soak.watch import Sample, Watch
 
 # Caches of many shapes fill slowly: vLLM's CPU kernels keep some for each size of a batch.
-_WARM_UP_S, _WARM_UP = 300, 0.1
+_WARM_UP_S, _WARM_UP, _SHORT_WARM_UP = 300, 1 / 3, 0.1
 _END_S = 300
 _QUIET_S = 40
 _LOOK_EVERY_S = 1.0
@@ -90,6 +90,13 @@ def soaked(wishes: Wishes) -> Soaked:
         return _Soak(wishes, server, key_file).run()
 
 
+def _warm_up_s(total_s: float) -> float:
+    """Before a short run, of which memory is not judged, it is short too."""
+    if total_s < _WARM_UP_S:
+        return total_s * _SHORT_WARM_UP
+    return max(_WARM_UP_S, total_s * _WARM_UP)
+
+
 class _Soak:
     """One server and its two crowds, one after the other."""
 
@@ -104,8 +111,7 @@ class _Soak:
         total_s = 60 * self._wishes.minutes
         every_s = max(_LEAST_EVERY_S, min(_SAMPLE_EVERY_S, total_s / _MOST_SAMPLES))
         with Watch(self._server.process.pid, every_s) as watch:
-            is_short = total_s < _WARM_UP_S
-            warm_up = self._crowd("warm", total_s * _WARM_UP if is_short else _WARM_UP_S, {})
+            warm_up = self._crowd("warm", _warm_up_s(total_s), {})
             warm = self._idle(watch, None)
             begin = len(watch.samples)
             main = self._crowd("main", total_s, warm_up.canaries)

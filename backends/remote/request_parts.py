@@ -93,12 +93,14 @@ def _of_request(kind: UpstreamKind) -> dict[bytes, bytes]:
     """By which the server's logs and traces can be put to those of the request that it works for.
 
     A client chooses its request's id, and may choose it twice. Ours only write it down, but vLLM
-    knows its sequences by it: others get it with an end that is new each time.
+    knows its sequences by it, and gets it with an end that is new each time. Others may refuse what
+    is no UUID, as llama-cpp-python's server does.
     """
-    headers = dict(trace_headers.get())
-    if (own := request_id.get()) is not None:
-        named = own if kind is UpstreamKind.JARVIS else f"{own}-{uuid.uuid4().hex[:16]}"
-        headers[b"x-request-id"] = named.encode("ascii")
+    headers, own = dict(trace_headers.get()), request_id.get()
+    if own is not None and kind is UpstreamKind.JARVIS:
+        headers[b"x-request-id"] = own.encode("ascii")
+    elif own is not None and kind is UpstreamKind.VLLM:
+        headers[b"x-request-id"] = f"{own}-{uuid.uuid4().hex[:16]}".encode("ascii")
     return headers
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import psutil
 import pytest
 
+from api.responses.records import Record
 from tests.e2e.server import ServerProcess, Start
 
 pytestmark = pytest.mark.engine
@@ -89,7 +91,7 @@ def kept_status(store: Path, response_id: str) -> str:
         (body,) = opened.execute(
             "SELECT body FROM responses WHERE id = ?", (response_id,)
         ).fetchone()
-    return str(json.loads(body)["response"]["status"])
+    return msgspec.msgpack.decode(body, type=Record).status
 
 
 def test_what_runs_is_answered_whole(start: Start, tmp_path: Path) -> None:

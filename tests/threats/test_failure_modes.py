@@ -158,7 +158,7 @@ async def test_ik_llama_cpp_1210_health_is_told_before_a_long_prompt_is_computed
 async def test_cve_2025_62426_health_is_told_before_a_long_text_is_tokenized(
     engine_target: EngineTarget,
 ) -> None:
-    text = {"prompt": "".join(f"word{number} " for number in range(300_000))}
+    text = {"prompt": "".join(f"word{number}, " for number in range(300_000))}
     counting_tokens = asyncio.create_task(engine_target.post("/tokenize", text))
     await asyncio.sleep(0)
     for _ in range(5):
