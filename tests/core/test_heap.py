@@ -65,6 +65,31 @@ def test_what_is_set_in_the_environment_wins() -> None:
     assert printed(script, MALLOC_MMAP_THRESHOLD_=str(8 * MIB)) == "0"
 
 
+# All of them at once, so that each would have a heap of its own.
+MANY_THREADS = """
+import threading
+
+together = threading.Barrier(6)
+def work():
+    together.wait(10)
+    library.malloc(2000)
+    together.wait(10)
+
+threads = [threading.Thread(target=work) for _ in range(6)]
+[each.start() for each in threads]
+[each.join() for each in threads]
+library.fdopen.restype = ctypes.c_void_p
+out = ctypes.c_void_p(library.fdopen(1, b"w"))
+library.malloc_info(0, out)
+library.fflush(out)
+"""
+
+
+def test_threads_share_two_heaps() -> None:
+    assert printed("heap.keep_small()" + MANY_THREADS).count("<heap nr=") <= 2
+    assert printed(MANY_THREADS).count("<heap nr=") > 2
+
+
 def test_what_was_left_alone_is_looked_at_again_the_next_time() -> None:
     script = """
 import gc, weakref
